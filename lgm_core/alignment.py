@@ -1,0 +1,34 @@
+"""Alignment of two representations by their shared neighbours (Huh et al., Platonic Representation, 2024)."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from lgm_core.errors import InputError
+
+
+def nearest_neighbors(features: Float[Tensor, "n f"], count: int) -> Int[Tensor, "n {count}"]:
+    """The `count` nearest others of every sample, by inner product of l2-normalised features."""
+    unit = functional.normalize(features.double(), dim=1)
+    similarity = unit @ unit.T
+    similarity.fill_diagonal_(float("-inf"))
+    return similarity.topk(count, dim=1).indices
+
+
+def mutual_knn(a: Float[Tensor, "n f"], b: Float[Tensor, "n g"], count: int) -> float:
+    """mean_i |N_A(i) ∩ N_B(i)| / k, in [0, 1]; chance is k / (n - 1).
+
+    Args:
+        a, b: features of the same n samples under two backbones, in the same order.
+        count: k.
+
+    Raises:
+        InputError: if k does not leave a neighbour out.
+    """
+    if not 1 <= count < len(a):
+        raise InputError(f"alignment.neighbors is {count} with {len(a)} samples; allowed: 1 to {len(a) - 1}.")
+    ours, theirs = nearest_neighbors(a, count), nearest_neighbors(b, count)
+    shared = (ours[:, :, None] == theirs[:, None, :]).any(dim=2)
+    return shared.double().mean().item()

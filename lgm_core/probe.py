@@ -1,0 +1,227 @@
+"""Evaluation: linear probes, nearest neighbour, and the ceilings they are compared with (write-up A.3).
+
+Many small heads (seeds, training sets) are trained at once as one batched problem: they share the test set,
+the schedule and the optimiser's arithmetic, which works element by element.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from lgm_core.seeds import named_generator
+from lgm_core.specs import ProbeSpec
+
+_RIDGE_PENALTIES = tuple(10.0**power for power in range(-4, 5))
+
+
+@dataclass(frozen=True)
+class TrainingViews:
+    """Training views of one set.
+
+    Attributes:
+        features: [V, n, F], V rounds of augmented views of n images.
+        labels: [n].
+    """
+
+    features: Float[Tensor, "v n f"]
+    labels: Int[Tensor, " n"]
+
+
+def _schedule(rate: float, step: int, steps: int) -> float:
+    return rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def _epoch_rounds(rounds: int, epochs: int, generator: torch.Generator) -> Int[Tensor, " e"]:
+    """Which round of views every epoch sees: each round once before any comes again, in random order."""
+    shuffled = [torch.randperm(rounds, generator=generator) for _ in range(math.ceil(epochs / rounds))]
+    return torch.cat(shuffled)[:epochs]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Held-out training images for early stopping: features [n, F] and labels [n]."""
+
+    features: Float[Tensor, "n f"]
+    labels: Int[Tensor, " n"]
+
+
+class _EarlyStopping:
+    """Keeps every head as it was at its best validation accuracy; done when none improved for `patience`."""
+
+    def __init__(self, validation: Validation, patience: int, heads: Tensor) -> None:
+        self.validation, self.patience = validation, patience
+        self.best = torch.full((heads.shape[0],), -1.0, device=heads.device)
+        self.stale = torch.zeros(heads.shape[0], dtype=torch.long, device=heads.device)
+        self.kept = heads.clone()
+
+    def update(self, heads: Tensor) -> bool:
+        right = predict(heads, self.validation.features) == self.validation.labels
+        accuracy = right.float().mean(dim=1)
+        running = self.stale < self.patience
+        better = (accuracy > self.best) & running
+        self.best = torch.where(better, accuracy, self.best)
+        self.kept = torch.where(better[:, None, None], heads, self.kept)
+        self.stale = torch.where(better, torch.zeros_like(self.stale), self.stale + 1)
+        return bool((self.stale >= self.patience).all())
+
+
+def train_heads(
+    sets: list[TrainingViews],
+    classes: int,
+    spec: ProbeSpec,
+    *,
+    epochs: int,
+    seeds: list[int],
+    validation: Validation | None = None,
+) -> Float[Tensor, "j c g"]:
+    """Train one linear head for each pair of a set and a seed, all in one batched optimisation.
+
+    Fresh head with W ~ N(0, head_std²) and b = 0; Adam without weight decay; learning rate
+    `learning_rate × batch_size / 256` with cosine decay; cross-entropy.
+
+    Args:
+        sets: J training sets of equal size, one for each head.
+        classes: C.
+        spec: optimisation settings.
+        epochs: passes over the images; every pass sees one round of views.
+        seeds: J seeds: the head's initial weights, the order of rounds and of images.
+        validation: where given and `spec.patience` > 0, heads are kept at their best epoch on it.
+
+    Returns:
+        Heads [J, C, F + 1]; the last column is the bias.
+    """
+    device = sets[0].features.device
+    generators = [named_generator(seed, "probe") for seed in seeds]
+    count, width = sets[0].features.shape[1:]
+    heads = torch.stack(
+        [torch.randn(classes, width + 1, generator=g) * spec.head_std for g in generators]
+    ).to(device)
+    heads[:, :, -1] = 0
+    orders = torch.stack(
+        [_epoch_rounds(one.features.shape[0], epochs, g) for one, g in zip(sets, generators, strict=True)]
+    )
+    rate = spec.learning_rate * spec.batch_size / 256
+    optimizer = torch.optim.Adam([heads], lr=rate)
+    batches = math.ceil(count / spec.batch_size)
+    stopping = None
+    if validation is not None and spec.patience > 0:
+        stopping = _EarlyStopping(validation, spec.patience, heads)
+    for epoch in range(epochs):
+        shuffles = [torch.randperm(count, generator=g).to(device) for g in generators]
+        for number in range(batches):
+            chosen = [s[number * spec.batch_size : (number + 1) * spec.batch_size] for s in shuffles]
+            picked = zip(sets, orders[:, epoch].tolist(), chosen, strict=True)
+            features = torch.stack([one.features[turn, index] for one, turn, index in picked])
+            labels = torch.stack([one.labels[index] for one, index in zip(sets, chosen, strict=True)])
+            optimizer.param_groups[0]["lr"] = _schedule(rate, epoch * batches + number, epochs * batches)
+            heads.grad = _gradient(heads, features, labels)
+            optimizer.step()
+        if stopping is not None and stopping.update(heads):
+            break
+    return heads if stopping is None else stopping.kept
+
+
+def _gradient(
+    heads: Float[Tensor, "j c g"], features: Float[Tensor, "j b f"], labels: Int[Tensor, "j b"]
+) -> Float[Tensor, "j c g"]:
+    """Gradient of every head's mean cross-entropy: (softmax - Y)ᵀ [Z, 1] / b."""
+    logits = torch.baddbmm(heads[:, None, :, -1], features, heads[:, :, :-1].mT)
+    residual = logits.softmax(dim=-1)
+    residual = residual - functional.one_hot(labels, heads.shape[1])
+    residual = residual / features.shape[1]
+    return torch.cat([residual.mT @ features, residual.sum(dim=1)[..., None]], dim=-1)
+
+
+def scores(heads: Float[Tensor, "j c g"], features: Float[Tensor, "n f"]) -> Float[Tensor, "j n c"]:
+    """Logits of every head for every sample."""
+    return torch.einsum("nf,jcf->jnc", features, heads[:, :, :-1]) + heads[:, None, :, -1]
+
+
+def predict(heads: Float[Tensor, "j c g"], features: Float[Tensor, "n f"]) -> Int[Tensor, "j n"]:
+    """The class that every head gives every sample."""
+    return torch.stack([scores(head[None], features)[0].argmax(dim=-1) for head in heads])
+
+
+def top_k_percent(
+    heads: Float[Tensor, "j c g"],
+    features: Float[Tensor, "n f"],
+    labels: Int[Tensor, " n"],
+    k: int,
+) -> list[float]:
+    """Share of samples whose class is among the k highest scores, in percent, for every head."""
+    hits = []
+    for head in heads:
+        best = scores(head[None], features)[0].topk(k, dim=-1).indices
+        hits.append((best == labels[:, None]).any(dim=1).double().mean().item() * 100)
+    return hits
+
+
+def nearest_neighbor_percent(
+    gallery: Float[Tensor, "k f"],
+    gallery_labels: Int[Tensor, " k"],
+    queries: Float[Tensor, "n f"],
+    labels: Int[Tensor, " n"],
+) -> float:
+    """1-NN accuracy in percent by cosine similarity."""
+    similarity = functional.normalize(queries, dim=1) @ functional.normalize(gallery, dim=1).T
+    found = gallery_labels[similarity.argmax(dim=1)]
+    return (found == labels).double().mean().item() * 100
+
+
+def nearest_class_mean_percent(
+    train: Float[Tensor, "n f"],
+    train_labels: Int[Tensor, " n"],
+    test: Float[Tensor, "t f"],
+    test_labels: Int[Tensor, " t"],
+) -> float:
+    """Accuracy in percent of assigning every sample to the nearest (Euclidean) class mean."""
+    classes = int(train_labels.max()) + 1
+    means = torch.stack([train[train_labels == label].mean(dim=0) for label in range(classes)])
+    found = torch.cdist(test, means).argmin(dim=1)
+    return (found == test_labels).double().mean().item() * 100
+
+
+def ridge_percent(
+    train: Float[Tensor, "n f"],
+    train_labels: Int[Tensor, " n"],
+    test: Float[Tensor, "t f"],
+    test_labels: Int[Tensor, " t"],
+    *,
+    seed: int,
+    holdout: float,
+) -> float:
+    """Accuracy in percent of ridge regression on one-hot targets; its penalty is chosen on held-out
+    training samples, then all of them are used."""
+    shuffled = torch.randperm(len(train), generator=named_generator(seed, "ridge")).to(train.device)
+    held = max(1, int(len(train) * holdout))
+    classes = int(train_labels.max()) + 1
+    fit, check = shuffled[held:], shuffled[:held]
+    accuracies = [
+        _ridge_accuracy(train[fit], train_labels[fit], train[check], train_labels[check], classes, penalty)
+        for penalty in _RIDGE_PENALTIES
+    ]
+    best = _RIDGE_PENALTIES[max(range(len(accuracies)), key=accuracies.__getitem__)]
+    return _ridge_accuracy(train, train_labels, test, test_labels, classes, best) * 100
+
+
+def _ridge_accuracy(
+    train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, classes: int, penalty: float
+) -> float:
+    """Centred ridge: W = (ZᵀZ/n + λ tr/F I)⁻¹ ZᵀY/n."""
+    mean = train.mean(dim=0)
+    centred = (train - mean).double()
+    targets = functional.one_hot(labels, classes).double()
+    gram = centred.T @ centred / len(train)
+    identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
+    weights = torch.linalg.solve(
+        gram + penalty * gram.diagonal().mean() * identity,
+        centred.T @ (targets - targets.mean(dim=0)) / len(train),
+    )
+    logits = (test - mean).double() @ weights + targets.mean(dim=0)
+    return (logits.argmax(dim=1) == test_labels).double().mean().item()
