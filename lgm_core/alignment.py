@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
 from lgm_core.errors import InputError
+from lgm_core.seeds import named_generator
+from lgm_core.specs import AlignmentSpec
 
 
 def nearest_neighbors(features: Float[Tensor, "n f"], count: int) -> Int[Tensor, "n {count}"]:
@@ -32,3 +37,28 @@ def mutual_knn(a: Float[Tensor, "n f"], b: Float[Tensor, "n g"], count: int) -> 
     ours, theirs = nearest_neighbors(a, count), nearest_neighbors(b, count)
     shared = (ours[:, :, None] == theirs[:, None, :]).any(dim=2)
     return shared.double().mean().item()
+
+
+def alignment_matrix(features: dict[str, Tensor], spec: AlignmentSpec) -> dict[str, Any]:
+    """Mutual k-NN of every pair of backbones on the same samples.
+
+    Args:
+        features: test features [n, F] by backbone, samples in the same order.
+        spec: neighbours, number of samples, seed of their choice.
+
+    Returns:
+        `matrix` name → name → alignment, and the settings it was measured with.
+    """
+    count = min(len(one) for one in features.values())
+    used = min(spec.samples, count)
+    chosen = torch.randperm(count, generator=named_generator(spec.seed, "alignment"))[:used]
+    matrix = {
+        a: {b: mutual_knn(features[a][chosen], features[b][chosen], spec.neighbors) for b in features}
+        for a in features
+    }
+    return {
+        "matrix": matrix,
+        "neighbors": spec.neighbors,
+        "samples": used,
+        "chance": spec.neighbors / (used - 1),
+    }

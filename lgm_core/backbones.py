@@ -1,4 +1,4 @@
-"""Frozen backbones: images in [0, 1] in, last-layer features out. The only module that knows timm and open_clip.
+"""Frozen backbones: images in [0, 1] in, last-layer features out; the one module that knows timm, open_clip.
 
 A backbone is a row of facts. `timm:<tag>` and `open_clip:<model>/<pretrained>` make a row of any model those
 libraries name; the rows below add what the libraries do not know.
@@ -108,6 +108,9 @@ class FrozenBackbone(nn.Module):
         channels_last: whether the model prefers that memory layout.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, model: nn.Module, mean: Statistics, std: Statistics, *, channels_last: bool = False
     ) -> None:
@@ -118,6 +121,11 @@ class FrozenBackbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
         self.autocast_dtype: torch.dtype | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.mean.device
 
     def train(self, mode: bool = True) -> FrozenBackbone:
         """Stay in evaluation mode: a frozen backbone has no other."""
@@ -135,7 +143,7 @@ class FrozenBackbone(nn.Module):
     @torch.no_grad()
     def width(self, input_size: int) -> int:
         """F, the features' width, asked of the model itself."""
-        blank = torch.zeros(1, 3, input_size, input_size, device=self.mean.device)
+        blank = torch.zeros(1, 3, input_size, input_size, device=self.device)
         return self(blank).shape[1]
 
 
@@ -171,6 +179,15 @@ def load_backbone(
     return backbone
 
 
+def open_backbone(
+    source: dict[str, str], *, input_size: int, normalization: str, device: torch.device | str
+) -> FrozenBackbone:
+    """:func:`load_backbone` for a backbone as the params file gives it."""
+    overrides = {key: value for key, value in source.items() if key != "source"}
+    row = backbone_row(source["source"], overrides)
+    return load_backbone(row, input_size=input_size, normalization=normalization, device=device)
+
+
 def _build_timm(row: BackboneRow, input_size: int) -> tuple[nn.Module, Statistics, Statistics]:
     import timm
     from timm.data import resolve_model_data_config
@@ -179,7 +196,7 @@ def _build_timm(row: BackboneRow, input_size: int) -> tuple[nn.Module, Statistic
         raise InputError(f"timm has no model {row.tag!r}; `timm.list_models('*name*')` finds tags.")
     own_weights = row.package is not None or row.checkpoint is not None
     # Attention models fix their input size when they are built; convolutional ones take any.
-    sized = {"img_size": input_size} if _takes_img_size(row.tag) else {}
+    sized: dict[str, Any] = {"img_size": input_size} if _takes_img_size(row.tag) else {}
     try:
         model = timm.create_model(row.tag, pretrained=not own_weights, num_classes=0, **sized)
     except Exception as error:
@@ -221,7 +238,8 @@ def _build_open_clip(row: BackboneRow, input_size: int) -> tuple[nn.Module, Stat
             f"{str(error).splitlines()[0] if str(error) else ''}). Without a network give a local file: "
             "`checkpoint: <path>` beside the backbone's source in params.yaml."
         ) from error
-    return model.visual, model.visual.image_mean, model.visual.image_std
+    visual: Any = model.visual
+    return visual, visual.image_mean, visual.image_std
 
 
 _BUILDERS = {"timm": _build_timm, "open_clip": _build_open_clip}

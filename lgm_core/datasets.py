@@ -110,7 +110,7 @@ def _read_digits(place: str, split: str, data_root: Path) -> ImageSet:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    digits = load_digits()
+    digits: Any = load_digits()
     parts = train_test_split(
         range(len(digits.target)),
         test_size=_DIGITS_TEST_SHARE,

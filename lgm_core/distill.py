@@ -179,7 +179,7 @@ class Distiller:
         micro_batch: int | None = None,
     ) -> None:
         self.backbone, self.method, self.seed = backbone, method, seed
-        self.device = backbone.mean.device
+        self.device = backbone.device
         self.bank = bank.to(self.device)
         count = bank.classes * method.ipc
         self.labels = torch.arange(bank.classes, device=self.device).repeat_interleave(method.ipc)

@@ -78,6 +78,10 @@ def fold_batch_norm(model: nn.Module, input_size: int) -> int:
     expected = model(probe)
     for conv_name, norm_name in pairs:
         conv, norm = model.get_submodule(conv_name), model.get_submodule(norm_name)
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        if norm.running_mean is None or norm.running_var is None:
+            continue  # a norm without statistics of its own uses the batch's
         scale = (norm.running_var + norm.eps).rsqrt()
         scale = scale if norm.weight is None else scale * norm.weight
         shift = -norm.running_mean * scale

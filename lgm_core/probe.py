@@ -17,6 +17,7 @@ from torch.nn import functional
 from lgm_core.seeds import named_generator
 from lgm_core.specs import ProbeSpec
 
+_TOP5 = 5
 _RIDGE_PENALTIES = tuple(10.0**power for power in range(-4, 5))
 
 
@@ -49,6 +50,25 @@ class Validation:
 
     features: Float[Tensor, "n f"]
     labels: Int[Tensor, " n"]
+
+    def to(self, device: torch.device | str) -> Validation:
+        """The same samples on a device."""
+        return Validation(self.features.to(device), self.labels.to(device))
+
+
+def hold_out(
+    features: Float[Tensor, "n f"], labels: Int[Tensor, " n"], spec: ProbeSpec, seed: int
+) -> tuple[Int[Tensor, " k"], Validation | None]:
+    """Split training images for early stopping: numbers to train on, and what validates.
+
+    Nothing is held out where `spec.patience` is 0.
+    """
+    if spec.patience == 0:
+        return torch.arange(len(features)), None
+    shuffled = torch.randperm(len(features), generator=named_generator(seed, "holdout"))
+    held = max(1, int(len(features) * spec.holdout))
+    validating = shuffled[:held].sort().values
+    return shuffled[held:].sort().values, Validation(features[validating], labels[validating])
 
 
 class _EarlyStopping:
@@ -160,6 +180,14 @@ def top_k_percent(
         best = scores(head[None], features)[0].topk(k, dim=-1).indices
         hits.append((best == labels[:, None]).any(dim=1).double().mean().item() * 100)
     return hits
+
+
+def accuracies(
+    heads: Float[Tensor, "j c g"], features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]
+) -> dict[str, list[float]]:
+    """`top1` and, from five classes on, `top5` of every head in percent."""
+    ranks = {"top1": 1, "top5": _TOP5} if heads.shape[1] >= _TOP5 else {"top1": 1}
+    return {name: top_k_percent(heads, features, labels, k) for name, k in ranks.items()}
 
 
 def nearest_neighbor_percent(

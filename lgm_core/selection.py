@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lgm_core.errors import InputError
+from lgm_core.features import FeatureCache
+from lgm_core.seeds import named_generator
 
 
 def _members(labels: Int[Tensor, " n"], classes: tuple[str, ...], ipc: int) -> list[Tensor]:
@@ -61,3 +63,13 @@ def select_neighbors(
     similarity = functional.normalize(synthetic, dim=1) @ functional.normalize(features, dim=1).T
     similarity = similarity.masked_fill(synthetic_labels[:, None] != labels[None, :], -torch.inf)
     return similarity.argmax(dim=1)
+
+
+def select_baselines(cache: FeatureCache, ipc: int, *, draws: int, seed: int) -> dict[str, list[list[int]]]:
+    """Image numbers of the baselines that need no distilled set: `centroids`, and `draws` times `random`."""
+    labels, classes = cache.train_labels, cache.classes
+    random = [
+        select_random(labels, classes, ipc, named_generator(seed, "draw", number)) for number in range(draws)
+    ]
+    centroids = select_centroids(cache.train, labels, classes, ipc)
+    return {"centroids": [centroids.tolist()], "random": [draw.tolist() for draw in random]}

@@ -1,0 +1,154 @@
+"""What an image set is worth to a backbone: probes and 1-NN of distilled and of real images (Tables 1, 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lgm_core.augment import center_crop, draw_views, view
+from lgm_core.backbones import FrozenBackbone
+from lgm_core.datasets import ImageSet, squares
+from lgm_core.features import FeatureCache
+from lgm_core.probe import (
+    TrainingViews,
+    accuracies,
+    hold_out,
+    nearest_neighbor_percent,
+    train_heads,
+)
+from lgm_core.seeds import derive_seed, named_generator
+from lgm_core.selection import select_neighbors
+from lgm_core.specs import MethodSpec, ProbeSpec
+
+_VIEWS_AT_ONCE = 200
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class LabeledImages:
+    """A small training set: images [n, 3, r, r] in [0, 1] and labels [n]."""
+
+    images: Float[Tensor, "n 3 r r"]
+    labels: Int[Tensor, " n"]
+
+
+@torch.no_grad()
+def _training_views(
+    backbone: FrozenBackbone, images: Tensor, spec: ProbeSpec, input_size: int, seed: int
+) -> Float[Tensor, "v n f"]:
+    """Features of `view_rounds` rounds of training views of every image."""
+    count, rounds = len(images), spec.view_rounds
+    draws = draw_views(rounds * count, spec.augment, named_generator(seed, "probe views"))
+    sources = torch.arange(count, device=images.device).repeat(rounds)
+    features = [
+        backbone(
+            view(
+                images[sources[start : start + _VIEWS_AT_ONCE]],
+                draws.part(start, start + _VIEWS_AT_ONCE),
+                input_size,
+                spec.augment,
+            )
+        )
+        for start in range(0, rounds * count, _VIEWS_AT_ONCE)
+    ]
+    return torch.cat(features).reshape(rounds, count, -1)
+
+
+def evaluate_sets(
+    backbone: FrozenBackbone,
+    cache: FeatureCache,
+    sets: dict[str, list[LabeledImages]],
+    spec: ProbeSpec,
+    *,
+    input_size: int,
+    seed: int,
+    progress: Progress = lambda count: None,
+) -> dict[str, dict[str, list[float]]]:
+    """Accuracies in percent of probes trained on small image sets, all heads in one optimisation.
+
+    A name with one set is probed with `spec.seeds` seeds; a name with several sets (the draws of a random
+    baseline) with one seed for each.
+
+    Args:
+        backbone: that sees the images.
+        cache: test features of the data set under the same backbone.
+        sets: training sets by name; all of the same size.
+        spec: probe settings.
+        input_size: side in pixels of what the backbone sees.
+        seed: root of the draws.
+        progress: told how many sets were turned into features.
+
+    Returns:
+        For every name `top1` (and `top5` from five classes on) per run, and `nearest_neighbor` per set.
+    """
+    device = backbone.device
+    test, test_labels = cache.test.to(device), cache.test_labels.to(device)
+    runs: list[tuple[str, TrainingViews, int]] = []
+    nearest: dict[str, list[float]] = {}
+    for name, members in sets.items():
+        nearest[name] = []
+        for number, member in enumerate(members):
+            images, labels = member.images.to(device), member.labels.to(device)
+            set_seed = derive_seed(seed, "set", name, number)
+            views = TrainingViews(_training_views(backbone, images, spec, input_size, set_seed), labels)
+            repeats = spec.seeds if len(members) == 1 else 1
+            runs += [(name, views, derive_seed(set_seed, "run", run)) for run in range(repeats)]
+            with torch.no_grad():
+                gallery = backbone(center_crop(images, input_size))
+            nearest[name].append(nearest_neighbor_percent(gallery, labels, test, test_labels))
+            progress(1)
+    _, validation = hold_out(cache.train, cache.train_labels, spec, seed)
+    heads = train_heads(
+        [views for _, views, _ in runs],
+        len(cache.classes),
+        spec,
+        epochs=spec.epochs,
+        seeds=[run_seed for _, _, run_seed in runs],
+        validation=None if validation is None else validation.to(device),
+    )
+    found = accuracies(heads, test, test_labels)
+    return {
+        name: {
+            **{
+                measure: [value for (owner, _, _), value in zip(runs, values, strict=True) if owner == name]
+                for measure, values in found.items()
+            },
+            "nearest_neighbor": nearest[name],
+        }
+        for name in sets
+    }
+
+
+def real_baselines(
+    backbone: FrozenBackbone,
+    cache: FeatureCache,
+    train: ImageSet,
+    distilled: LabeledImages,
+    chosen: dict[str, list[list[int]]],
+    method: MethodSpec,
+) -> dict[str, list[LabeledImages]]:
+    """The real training sets that a distilled one is compared with: Neighbors, Centroids, Random.
+
+    Args:
+        backbone: the distilling one, whose feature space decides what is near.
+        cache: its features of the data set.
+        train: the training images.
+        distilled: the distilled set; every image has one neighbour.
+        chosen: image numbers of the other baselines, one list per draw.
+        method: sizes of images and of what the backbone sees.
+    """
+    device = backbone.device
+    with torch.no_grad():
+        seen = backbone(center_crop(distilled.images.to(device), method.input_size)).cpu()
+    nearest = select_neighbors(seen, distilled.labels, cache.train, cache.train_labels)
+    numbers = {"neighbors": [nearest.tolist()], **chosen}
+    return {
+        name: [
+            LabeledImages(squares(train, draw, method.resolution), cache.train_labels[draw]) for draw in draws
+        ]
+        for name, draws in numbers.items()
+    }

@@ -1,0 +1,132 @@
+"""Where the outside comes in: the params file, the environment, the command line, errors and progress.
+
+Machine settings are environment variables, never params, so that results stay valid on another machine:
+    LGM_DEVICE       cpu, cuda, cuda:1 …            default: a GPU where there is one
+    LGM_WORKERS      processes that decode images    default: up to 8, one per core
+    LGM_DATA         folder of the data sets         default: data
+    LGM_MICRO_BATCH  most views in the backbone at once
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lgm_core.errors import InputError
+from lgm_core.layout import Layout
+from lgm_core.specs import Params, parse_params
+
+PARAMS_FILE = Path("params.yaml")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this machine offers a stage."""
+
+    device: str
+    workers: int
+    data_root: Path
+    micro_batch: int | None
+
+
+def read_machine() -> Machine:
+    """Read the `LGM_*` environment variables."""
+    import torch
+
+    device = os.environ.get("LGM_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"LGM_DEVICE is {device!r}, which this machine does not offer ({error}).") from None
+    return Machine(
+        device=device,
+        workers=_whole_number("LGM_WORKERS", minimum=0) or _default_workers(),
+        data_root=Path(os.environ.get("LGM_DATA") or "data"),
+        micro_batch=_whole_number("LGM_MICRO_BATCH", minimum=1),
+    )
+
+
+def _default_workers() -> int:
+    return 0 if os.environ.get("LGM_WORKERS") == "0" else min(8, len(os.sched_getaffinity(0)))
+
+
+def _whole_number(variable: str, *, minimum: int) -> int | None:
+    given = os.environ.get(variable)
+    if not given:
+        return None
+    if not given.isdecimal() or int(given) < minimum:
+        raise InputError(f"{variable} is {given!r}; allowed: a whole number from {minimum}.")
+    return int(given)
+
+
+def read_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check the params file, as YAML 1.2 like DVC itself."""
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        content: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is missing; run stages from the project's folder, or `make suite`."
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from None
+    return parse_params(content)
+
+
+def read_layout(params: Params) -> Layout:
+    """Paths of the active suite's results, below the current folder."""
+    return Layout(Path(), params.suite)
+
+
+def named(known: dict[str, dict[str, Any]], name: str, group: str) -> dict[str, Any]:
+    """The source of a data set or backbone that the params file names."""
+    if name not in known:
+        raise InputError(f"{name!r} is not among {group} in params.yaml; there are: {', '.join(known)}.")
+    return known[name]
+
+
+def progress_bar(total: int, what: str, unit: str) -> Any:
+    """A progress bar on stderr; in a log file one line now and then instead of a moving bar."""
+    from tqdm import tqdm
+
+    quiet = not sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        desc=what,
+        unit=f" {unit}",
+        mininterval=10 if quiet else 0.1,
+        ascii=quiet,
+        dynamic_ncols=not quiet,
+    )
+
+
+def _terminated(signum: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def run_stage(main: Callable[..., None], parameters: tuple[str, ...]) -> None:
+    """Call a stage with its command-line arguments; a user's error is one message and exit status 1.
+
+    Args:
+        main: the stage; takes one string per parameter.
+        parameters: their names, for the usage line.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
+    arguments = sys.argv[1:]
+    try:
+        if len(arguments) != len(parameters):
+            usage = " ".join(f"<{name}>" for name in parameters)
+            raise InputError(f"usage: python -m stages.{Path(sys.argv[0]).stem} {usage}")
+        main(*arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,87 @@
+"""Shared by all tests: shapes are checked, one thread, the embedded suite's settings, a tiny frozen backbone."""
+
+from __future__ import annotations
+
+import copy
+import pkgutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from beartype import BeartypeConf, beartype
+from jaxtyping import install_import_hook
+from ruamel.yaml import YAML
+from torch import nn
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# `float` takes an int, as Python's type system says (PEP 484); plain beartype would refuse `checks.number(0, 1)`.
+check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
+_MODULES = [f"lgm_core.{module.name}" for module in pkgutil.iter_modules([str(ROOT / "lgm_core")])]
+install_import_hook(_MODULES, f"{__name__}.check_types")
+torch.set_num_threads(1)
+
+from lgm_core.backbones import FrozenBackbone  # noqa: E402 (the hook must be there first)
+from lgm_core.specs import MethodSpec, Params, parse_params  # noqa: E402
+
+
+def _merged(base: Any, changes: Any) -> Any:
+    """`base` with `changes` laid over it, mapping into mapping; anything else replaces what was there."""
+    if not isinstance(base, Mapping) or not isinstance(changes, Mapping):
+        return changes
+    added = {key: changes[key] for key in changes if key not in base}
+    return {key: _merged(base[key], changes[key]) if key in changes else base[key] for key in base} | added
+
+
+@pytest.fixture(scope="session")
+def _embedded_suite() -> dict[str, Any]:
+    return YAML(typ="safe").load((ROOT / "suites" / "embedded.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def suite(_embedded_suite: dict[str, Any]) -> dict[str, Any]:
+    """The embedded suite as plain values; a test's own copy."""
+    return copy.deepcopy(_embedded_suite)
+
+
+@pytest.fixture
+def params(suite: dict[str, Any]) -> Callable[..., Params]:
+    """`params(ipc=2, probe={"epochs": 3})`: the embedded suite with some keys replaced, parsed."""
+    return lambda **changes: parse_params(_merged(suite, changes))
+
+
+@pytest.fixture
+def method(params: Callable[..., Params]) -> Callable[..., MethodSpec]:
+    """`method(steps=3)`: the embedded suite's method with some keys replaced."""
+    return lambda **changes: params(**changes).method
+
+
+def _tiny_backbone(
+    width: int = 5, *, seed: int = 0, dtype: torch.dtype = torch.float32, spread: float = 0.4
+) -> FrozenBackbone:
+    model = nn.Sequential(
+        nn.Conv2d(3, 6, 3, stride=2, padding=1),
+        nn.Tanh(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(24, width),
+    )
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, spread, generator=generator)
+    return FrozenBackbone(model, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)).to(dtype)
+
+
+@pytest.fixture
+def tiny_backbone() -> Callable[..., FrozenBackbone]:
+    """`tiny_backbone(width=5, seed=0, dtype=torch.float64)`: random convolution, pooling, linear layer."""
+    return _tiny_backbone
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A fresh CPU generator with a fixed seed."""
+    return torch.Generator().manual_seed(0)
