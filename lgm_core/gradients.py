@@ -69,13 +69,17 @@ def head_gradient(
     """
     weight, bias = heads
     weight, bias = weight.to(features.dtype), bias.to(features.dtype)
+    draws, classes, width = weight.shape
     n = features.shape[0] if count is None else count
-    logits = torch.einsum("nf,mcf->mnc", features, weight) + bias[:, None, :]
-    targets = functional.one_hot(labels, weight.shape[1]).to(features.dtype)
-    residual = (logits.softmax(dim=-1) - targets) / n
-    gradient = torch.einsum("mnc,nf->mcf", residual, features)
+    # One matrix product for all heads: [n, F] × [F, M·C], and its transpose below.
+    logits = features @ weight.reshape(-1, width).mT + bias.reshape(-1)
+    targets = functional.one_hot(labels, classes).to(features.dtype)
+    probabilities = logits.reshape(-1, draws, classes).softmax(dim=-1)
+    residual = ((probabilities - targets[:, None, :]) / n).reshape(-1, draws * classes)
+    gradient = (residual.mT @ features).reshape(draws, classes, width)
     if include_bias:
-        gradient = torch.cat([gradient, residual.sum(dim=1)[..., None]], dim=-1)
+        bias_gradient = residual.sum(dim=0).reshape(draws, classes, 1)
+        gradient = torch.cat([gradient, bias_gradient], dim=-1)
     return gradient
 
 
