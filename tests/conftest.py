@@ -28,8 +28,8 @@ from lgm_core.specs import MethodSpec, Params, parse_params  # noqa: E402
 
 
 def _merged(base: Any, changes: Any) -> Any:
-    """`base` with `changes` laid over it, mapping into mapping; anything else replaces what was there."""
-    if not isinstance(base, Mapping) or not isinstance(changes, Mapping):
+    """`base` with `changes` laid over it, mapping into mapping; anything else, and {}, replaces it."""
+    if not isinstance(base, Mapping) or not isinstance(changes, Mapping) or not changes:
         return changes
     added = {key: changes[key] for key in changes if key not in base}
     return {key: _merged(base[key], changes[key]) if key in changes else base[key] for key in base} | added
@@ -49,7 +49,7 @@ def suite(_embedded_suite: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def params(suite: dict[str, Any]) -> Callable[..., Params]:
     """`params(ipc=2, probe={"epochs": 3})`: the embedded suite with some keys replaced, parsed."""
-    return lambda **changes: parse_params(_merged(suite, changes))
+    return lambda **changes: parse_params(_merged(suite, changes) if changes else suite)
 
 
 @pytest.fixture
