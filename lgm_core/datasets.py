@@ -34,12 +34,17 @@ class ImageSet:
         labels: [N].
         names: a stable name for every image, such as its path below the data set's folder.
         decode: image number → RGB picture of any size.
+        groups: [N], positions in `group_names`, where the set has groups such as class × background;
+            worst-group accuracy is over those of the test set.
+        group_names: names of the groups; empty where there are none.
     """
 
     classes: tuple[str, ...]
     labels: Int[Tensor, " n"]
     names: tuple[str, ...]
     decode: Callable[[int], Image.Image]
+    groups: Int[Tensor, " n"] | None = None
+    group_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -92,14 +97,23 @@ def _read_toy(place: str, split: str, data_root: Path) -> ImageSet:
         raise InputError(
             f"params.yaml: toy data set {place!r} is unknown; allowed: {', '.join(toydata.ROWS)}."
         )
-    labels = toydata.toy_labels(row, split)
-    classes = tuple(row.shapes)
-    names = tuple(
-        f"{split}/{classes[label]}/{index % row.per_class[split]}" for index, label in enumerate(labels)
-    )
+    members = row.members(split)
+    groups = ["/".join(filter(None, member[:2])) for member in members]
+    group_names = tuple(dict.fromkeys(groups))
     return ImageSet(
-        classes, torch.tensor(labels), names, lambda index: toydata.toy_image(place, split, index)
+        row.classes,
+        torch.tensor([row.classes.index(name) for name, _, _ in members]),
+        tuple(f"{split}/{group}/{member[2]}" for group, member in zip(groups, members, strict=True)),
+        lambda index: toydata.toy_image(place, split, index),
+        **_grouping(groups, group_names if len(group_names) > len(row.classes) else ()),
     )
+
+
+def _grouping(groups: list[str], names: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of an :class:`ImageSet` about groups; none where there are no names."""
+    if not names:
+        return {}
+    return {"groups": torch.tensor([names.index(group) for group in groups]), "group_names": names}
 
 
 _DIGITS_TEST_SHARE = 0.3
