@@ -22,10 +22,11 @@ from torch import Tensor
 from lgm_core.augment import Views, draw_for, view
 from lgm_core.backbones import FrozenBackbone
 from lgm_core.errors import InputError
+from lgm_core.features import FeatureCache
 from lgm_core.gradients import Heads, draw_heads, head_gradient, matching_loss
 from lgm_core.pyramid import SyntheticImages
 from lgm_core.seeds import named_generator
-from lgm_core.specs import WHOLE_BANK, MethodSpec
+from lgm_core.specs import NO_AUGMENTATION, WHOLE_BANK, MethodSpec
 
 Progress = Callable[[int, float], None]
 
@@ -68,6 +69,12 @@ class RealBank:
         chosen = torch.randperm(count, generator=generator, device=device)[:size]
         which = torch.randint(rounds, (size,), generator=generator, device=device)
         return self.views[which, chosen], self.labels[chosen]
+
+
+def real_bank(cache: FeatureCache, method: MethodSpec) -> RealBank:
+    """The real side of `method`: augmented views, or the centre views where it does not augment."""
+    views = cache.train[None] if method.augment == NO_AUGMENTATION else cache.real_views
+    return RealBank(views, cache.train_labels, len(cache.classes))
 
 
 @dataclass

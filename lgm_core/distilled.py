@@ -9,16 +9,15 @@ settings.json          what made it, and how long it took
 
 from __future__ import annotations
 
-import platform
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from lgm_core.errors import InputError
+from lgm_core.layout import picture_names
 from lgm_core.pictures import image_grid
 from lgm_core.store import (
     read_tensors,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from lgm_core.specs import MethodSpec
 
 _TENSORS = "images.safetensors"
-_UNSAFE = str.maketrans({"/": "_", "\\": "_", "\0": "_"})
 
 
 def save_distilled(
@@ -51,19 +49,18 @@ def save_distilled(
         result: images, labels, losses.
         classes: names, by label.
         method: the settings used.
-        facts: further JSON-like values, such as data set, backbone, seconds.
+        facts: further JSON-like values: data set, backbone, seed, seconds, versions.
     """
-    settings = {"method": asdict(method), **facts, "versions": versions()}
+    pictures = picture_names(classes, result.labels.tolist())
+    settings = {"method": asdict(method), **facts, "classes": list(classes), "pictures": pictures}
     with replacing_folder(folder) as new:
         write_tensors(
             new / _TENSORS,
             {"images": result.images, "labels": result.labels},
             {"classes": list(classes), "settings": settings},
         )
-        numbers: dict[int, int] = {}
-        for image, label in zip(result.images, result.labels.tolist(), strict=True):
-            number = numbers[label] = numbers.get(label, -1) + 1
-            write_png(new / "images" / classes[label].translate(_UNSAFE) / f"{number}.png", image)
+        for image, picture in zip(result.images, pictures, strict=True):
+            write_png(new / picture, image)
         write_png(new / "grid.png", image_grid(result.images))
         rows = [f"{step},{loss:.6f}" for step, loss in enumerate(result.losses)]
         write_text(new / "history.csv", "\n".join(["step,loss", *rows]) + "\n")
@@ -86,14 +83,3 @@ def load_distilled(
             f"{list(classes[:5])} … in this order. Distil again with: {made_by}"
         )
     return tensors["images"], tensors["labels"]
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    from importlib.metadata import version
-
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": version("timm"),
-    }

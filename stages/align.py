@@ -1,5 +1,6 @@
 """Stage `align`: mutual k-NN alignment between all backbones on test images."""
 
+from lgm_core.layout import making
 from stages.boundary import read_layout, read_params, run_stage
 
 
@@ -8,16 +9,18 @@ def main(dataset: str) -> None:
     params = read_params()
     from lgm_core.alignment import alignment_matrix
     from lgm_core.features import load_features
+    from lgm_core.provenance import Measurement, versions
     from lgm_core.store import write_json
 
     layout = read_layout(params)
+    measurement = Measurement("cpu")
     features = {
-        name: load_features(
-            layout.features(dataset, name), made_by=f"dvc repro -f features@{dataset}-{name}"
-        ).test
+        name: load_features(layout.features(dataset, name), made_by=making("features", dataset, name)).test
         for name in params.backbones
     }
-    write_json(layout.alignment(dataset), alignment_matrix(features, params.alignment))
+    facts = {"dataset": dataset, "versions": versions()}
+    write_json(layout.alignment(dataset), {**facts, **alignment_matrix(features, params.alignment)})
+    measurement.write(layout.run("align", dataset))
 
 
 if __name__ == "__main__":

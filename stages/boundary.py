@@ -110,18 +110,19 @@ def _terminated(signum: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def run_stage(main: Callable[..., None], parameters: tuple[str, ...]) -> None:
+def run_stage(main: Callable[..., None], parameters: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
     """Call a stage with its command-line arguments; a user's error is one message and exit status 1.
 
     Args:
         main: the stage; takes one string per parameter.
         parameters: their names, for the usage line.
+        optional: names of further ones that may be left out.
     """
     signal.signal(signal.SIGTERM, _terminated)
     arguments = sys.argv[1:]
     try:
-        if len(arguments) != len(parameters):
-            usage = " ".join(f"<{name}>" for name in parameters)
+        if not len(parameters) <= len(arguments) <= len(parameters) + len(optional):
+            usage = " ".join([*(f"<{name}>" for name in parameters), *(f"[{name}]" for name in optional)])
             raise InputError(f"usage: python -m stages.{Path(sys.argv[0]).stem} {usage}")
         main(*arguments)
     except InputError as error:

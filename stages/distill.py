@@ -1,19 +1,26 @@
 """Stage `distill`: Linear Gradient Matching of one data set under one backbone."""
 
+from lgm_core.layout import making
 from stages.boundary import named, progress_bar, read_layout, read_machine, read_params, run_stage
 
 
-def main(dataset: str, backbone: str) -> None:
-    """Distil `dataset` with `backbone` and write images, pictures and the loss history."""
+def main(dataset: str, backbone: str, variant: str = "") -> None:
+    """Distil `dataset` with `backbone` and write images, pictures and the loss history.
+
+    `variant` names settings that differ, `<group>/<name>`; the random draws stay the same, so that variants
+    are compared in pairs.
+    """
     params = read_params()
     from lgm_core.backbones import open_backbone
-    from lgm_core.distill import Distiller, RealBank
+    from lgm_core.distill import Distiller, real_bank
     from lgm_core.distilled import save_distilled
     from lgm_core.features import load_features
+    from lgm_core.provenance import Measurement, versions
     from lgm_core.seeds import derive_seed
 
-    layout, machine, method = read_layout(params), read_machine(), params.method
-    made_by = f"dvc repro -f features@{dataset}-{backbone}"
+    layout, machine, method = read_layout(params), read_machine(), params.variant(variant)
+    measurement = Measurement(machine.device)
+    made_by = making("features", dataset, backbone)
     cache = load_features(layout.features(dataset, backbone), made_by=made_by)
     model = open_backbone(
         named(params.backbones, backbone, "backbones"),
@@ -23,7 +30,7 @@ def main(dataset: str, backbone: str) -> None:
     )
     distiller = Distiller(
         model,
-        RealBank(cache.real_views, cache.train_labels, len(cache.classes)),
+        real_bank(cache, method),
         method,
         seed=derive_seed(params.seed, "distill", dataset, backbone),
         micro_batch=machine.micro_batch,
@@ -35,10 +42,16 @@ def main(dataset: str, backbone: str) -> None:
             bar.update()
 
         result = distiller.run(show)
-        seconds = bar.format_dict["elapsed"]
-    facts = {"dataset": dataset, "backbone": backbone, "seed": params.seed, "seconds": seconds}
-    save_distilled(layout.distilled(dataset, backbone), result, cache.classes, method, facts)
+    facts = {"dataset": dataset, "backbone": backbone, "variant": variant, "seed": params.seed}
+    save_distilled(
+        layout.distilled(dataset, backbone, variant),
+        result,
+        cache.classes,
+        method,
+        {**facts, "versions": versions()},
+    )
+    measurement.write(layout.run("distill", dataset, backbone, variant))
 
 
 if __name__ == "__main__":
-    run_stage(main, ("dataset", "backbone"))
+    run_stage(main, ("dataset", "backbone"), ("variant",))

@@ -10,9 +10,11 @@ def main(dataset: str, backbone: str) -> None:
     from lgm_core.datasets import load_splits
     from lgm_core.extraction import extract_features, feature_facts
     from lgm_core.features import save_features
+    from lgm_core.provenance import Measurement
     from lgm_core.store import replacing_folder
 
-    machine, spec = read_machine(), params.features()
+    layout, machine, spec = read_layout(params), read_machine(), params.features()
+    measurement = Measurement(machine.device)
     splits = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
     model = open_backbone(
         named(params.backbones, backbone, "backbones"),
@@ -25,8 +27,9 @@ def main(dataset: str, backbone: str) -> None:
         cache = extract_features(
             model, splits, spec, seed=params.seed, workers=machine.workers, progress=bar.update
         )
-    with replacing_folder(read_layout(params).features(dataset, backbone)) as folder:
+    with replacing_folder(layout.features(dataset, backbone)) as folder:
         save_features(folder, cache, feature_facts(spec, params.seed))
+    measurement.write(layout.run("features", dataset, backbone))
 
 
 if __name__ == "__main__":
