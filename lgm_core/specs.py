@@ -215,6 +215,7 @@ class FiguresSpec:
     figure7: PairSourceSpec = setting(checks.section(PairSourceSpec))
     figure8: DatasetSourceSpec = setting(checks.section(DatasetSourceSpec))
     alignment: PairSpec = setting(checks.section(PairSpec))
+    losses: PairSpec = setting(checks.section(PairSpec))
 
 
 def _overrides(value: Any, key: str) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 `shapes` shows one of ten shapes under strong nuisance: free colours, position ±0.2, radius 0.18 to 0.42 of
 the image's side, free rotation, textures (stripes, checker, blobs, ramp) on shape and background, and up to
 three small distractor shapes of any kind. The others stand where the paper has fine-grained, spurious,
-imbalanced and out-of-distribution sets; `about` says which. Every image has its own seed, named by data set,
-split, class and number, so that any one can be made alone and a longer set begins like a shorter one.
+imbalanced and out-of-distribution sets; `captions` says which. Every image has its own seed, named by data
+set, split, class and number, so that any one can be made alone and a longer set begins like a shorter one.
 """
 
 from __future__ import annotations
@@ -34,12 +34,10 @@ class ToyRow:
     Attributes:
         counts: images of every group, by split; the groups of both splits have the same classes.
         paint: draws one.
-        about: one line for captions: what it is and what it stands for.
     """
 
     counts: dict[str, Counts]
     paint: Painter
-    about: str
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -95,23 +93,18 @@ ROWS: dict[str, ToyRow] = {
     "shapes": ToyRow(
         counts=_even(list(SHAPES), train=200, test=100),
         paint=_scene(SHAPES, Nuisance()),
-        about="ten procedural shapes under strong nuisance, in place of ImageNet",
     ),
     "stars": ToyRow(
         counts=_even(list(_STARS), train=80, test=50),
         paint=_scene(_STARS, _CLEAR),
-        about="procedural stars of 4 to 8 points, in place of a fine-grained set such as Stanford Dogs",
     ),
     "polygons": ToyRow(
         counts=_even(list(_POLYGONS), train=80, test=50),
         paint=_scene(_POLYGONS, _CLEAR),
-        about="procedural polygons of 3 to 7 corners, in place of a fine-grained set such as CUB-200",
     ),
     "spurious": ToyRow(
         counts=_spurious_counts(),
         paint=_scene({name: SHAPES[name] for name in _SPURIOUS}, _SMALL),
-        about="four procedural shapes; in training 9 of 10 lie on a texture of their own, in the test set "
-        "none does; in place of Spawrious",
     ),
     "birds": ToyRow(
         counts={
@@ -125,23 +118,18 @@ ROWS: dict[str, ToyRow] = {
             },
         },
         paint=_scene(_BIRDS, _SMALL),
-        about="two procedural shapes, one of them rare, each mostly on its own background in training; in "
-        "place of Waterbirds",
     ),
     "linework": ToyRow(
         counts=_even(list(STYLES), train=80, test=50),
         paint=_pattern(draw_linework),
-        about="procedural ink drawings in five styles, unlike photographs; in place of ArtBench",
     ),
     "flags": ToyRow(
         counts=_even(list(FLAGS), train=80, test=50),
         paint=_pattern(draw_flag),
-        about="procedural flags: six arrangements of free colours, in place of Flowers-102",
     ),
     "glyphs": ToyRow(
         counts=_even(list(GLYPHS), train=80, test=50),
         paint=_pattern(draw_glyph),
-        about="six procedural glyphs in free colours on textures, in place of Food-101",
     ),
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lgm_core import toydata
+from lgm_core.captions import about
 from lgm_core.datasets import ImageSet, load_images, load_splits
 
 
@@ -36,8 +37,8 @@ def test_labels_are_class_by_class_and_names_are_unique(name: str) -> None:
 
 @pytest.mark.parametrize("name", toydata.ROWS)
 def test_the_caption_says_what_the_set_is(name: str) -> None:
-    assert "procedural" in toydata.ROWS[name].about
-    assert "in place of" in toydata.ROWS[name].about
+    assert "procedural" in about(f"toy:{name}")
+    assert "in place of" in about(f"toy:{name}")
 
 
 def test_sets_without_backgrounds_have_no_groups() -> None:
