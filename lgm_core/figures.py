@@ -98,7 +98,7 @@ def _figure6(cells: Cells, params: Params, splits: Splits) -> list[Panel]:
         )
         for label in shown_classes(len(train.classes))
     }
-    title = f"{dataset}: samples, images distilled with each model and its probe on all data (test accuracy)"
+    title = f"{dataset}: samples, images distilled with each model, its test accuracy on all data"
     return [Panel(title, tuple(rows), tuple(columns), tuple(rows.values()))]
 
 
@@ -121,7 +121,7 @@ def _figure8(cells: Cells, params: Params, splits: Splits) -> list[Panel]:
     names = {name: picture.relative_to(own).as_posix() for name, picture in distilled.items()}
     columns = {name: f"{name}\ncos {near[names[name]]['similarity']:.2f}" for name in names}
     rows = (tuple(distilled.values()), tuple(folder / names[name] for name in names))
-    title = f"{dataset}, distilled with {source}, above the nearest real image of the class"
+    title = f"{dataset}, distilled with {source}, above the nearest real images"
     return [Panel(title, ("distilled", "nearest real"), tuple(columns.values()), rows)]
 
 
@@ -269,4 +269,4 @@ def figure_caption(name: str, params: Params) -> str:
     shown = params.tables.table3 if name == "figure5" else getattr(params.figures, name)
     names = [getattr(shown, side) for side in ("dataset", "left", "right") if hasattr(shown, side)]
     lines = {dataset: about(params.datasets[dataset]["source"]) for dataset in names}
-    return "  ".join(f"{dataset}: {line}." for dataset, line in lines.items() if line)
+    return "\n".join(f"{dataset}: {line}." for dataset, line in lines.items() if line)

@@ -18,7 +18,8 @@ Picture = Path | np.ndarray
 
 _PICTURE_INCHES = 0.62
 _LABEL_INCHES = 1.0
-_TITLE_INCHES = 0.3
+_LEAST_WIDTH_INCHES = 4.4
+_TITLE_INCHES = 0.2
 _CAPTION_INCHES = 0.35
 _DPI = 200
 _FONT_POINTS = 7
@@ -51,7 +52,7 @@ def _pixels(picture: Picture) -> np.ndarray:
 
 def _height(panel: Panel) -> float:
     lines = max(label.count("\n") + 1 for label in panel.columns)
-    return len(panel.rows) * _PICTURE_INCHES + _TITLE_INCHES + 0.12 * lines
+    return len(panel.rows) * _PICTURE_INCHES + _TITLE_INCHES + 0.13 * lines
 
 
 def _draw(panel: Panel, figure: SubFigure, width: float) -> None:
@@ -89,7 +90,8 @@ def save_panels(panels: list[Panel], caption: str, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    width = _LABEL_INCHES + max(len(panel.columns) for panel in panels) * _PICTURE_INCHES + 0.1
+    widest = _LABEL_INCHES + max(len(panel.columns) for panel in panels) * _PICTURE_INCHES + 0.1
+    width = max(widest, _LEAST_WIDTH_INCHES)
     heights = [_height(panel) for panel in panels]
     figure = Figure(figsize=(width, sum(heights) + _CAPTION_INCHES), dpi=_DPI)
     parts = figure.subfigures(len(panels) + 1, 1, height_ratios=[*heights, _CAPTION_INCHES], squeeze=False)

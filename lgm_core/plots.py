@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
@@ -14,12 +16,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+P = ParamSpec("P")
+
 # Okabe & Ito, Color Universal Design, 2008; yellow is left out, it is invisible on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DPI = 200
 _STYLE: Any = {
     "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "legend.fontsize": 7,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -69,7 +76,7 @@ class Scatter:
 
 
 def save_plot(figure: Figure, stem: Path) -> None:
-    """Write `<stem>.png` and `<stem>.svg`, the same bytes for the same plot."""
+    """Write `<stem>.png` and `<stem>.svg`, the same bytes every time."""
     import matplotlib
 
     with matplotlib.rc_context(_STYLE):
@@ -78,15 +85,27 @@ def save_plot(figure: Figure, stem: Path) -> None:
                 figure.savefig(temporary, format=suffix, dpi=_DPI, metadata=facts)
 
 
-def _axes(count: int, height: float = 2.8) -> tuple[Figure, list[Axes]]:
-    import matplotlib
+def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """The same drawing in this module's style, whatever the process's own is."""
+
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        import matplotlib
+
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def _axes(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(3.5 * count + 0.5, height), layout="constrained")
-        return figure, list(figure.subplots(1, count, squeeze=False)[0])
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
 
+@_styled
 def draw_curves(
     panels: dict[str, list[Series]], x_label: str, y_label: str, *, points: bool = True
 ) -> Figure:
@@ -97,7 +116,7 @@ def draw_curves(
         x_label, y_label: with their units.
         points: whether to mark the points and their standard deviations.
     """
-    figure, places = _axes(len(panels))
+    figure, places = _axes(len(panels), (3.2 * len(panels) + 0.4, 2.6))
     for place, (title, lines) in zip(places, panels.items(), strict=True):
         for number, line in enumerate(line for line in lines if not line.dashed):
             color, marker = color_and_marker(number)
@@ -118,10 +137,13 @@ def draw_curves(
                 line.x, line.y, "--", color=color, marker=marker, mfc="none", ms=4, lw=0.8, label=line.name
             )
         place.set(title=title, xlabel=x_label, ylabel=y_label)
+        if points:
+            place.set_xticks(sorted({x for line in lines for x in line.x}))
         place.legend()
     return figure
 
 
+@_styled
 def draw_clouds(clouds: list[Cloud], title: str, shares: tuple[float, float]) -> Figure:
     """Classes in the plane of two principal components.
 
@@ -130,8 +152,7 @@ def draw_clouds(clouds: list[Cloud], title: str, shares: tuple[float, float]) ->
         title: one line.
         shares: of the variance along the two axes, in percent.
     """
-    figure, (place,) = _axes(1, height=3.6)
-    figure.set_figwidth(5.2)
+    figure, (place,) = _axes(1, (5.2, 3.6))
     for number, cloud in enumerate(clouds):
         color, marker = color_and_marker(number)
         place.scatter(*cloud.samples.T, s=6, color=color, marker=marker, alpha=0.25, linewidths=0)
@@ -151,21 +172,24 @@ def draw_clouds(clouds: list[Cloud], title: str, shares: tuple[float, float]) ->
     return figure
 
 
+@_styled
 def draw_scatter(parts: list[Scatter], x_label: str, y_label: str) -> Figure:
     """Labelled points, with a least-squares line for each part of at least three."""
-    figure, (place,) = _axes(1, height=3.4)
-    figure.set_figwidth(4.6)
+    figure, (place,) = _axes(1, (4.6, 3.4))
     for number, part in enumerate(parts):
         color, marker = color_and_marker(number)
         place.scatter(part.x, part.y, s=24, color=color, marker=marker, label=part.name)
         for x, y, text in zip(part.x, part.y, part.labels, strict=True):
+            # The two directions of a pair have the same alignment: the upper text above, the lower below.
+            rivals = [other for at, other in zip(part.x, part.y, strict=True) if at == x]
+            offset = (4, 3) if y == max(rivals) else (4, -6)
             place.annotate(
-                text, (x, y), xytext=(4, 2), textcoords="offset points", fontsize=5.5, color="#333333"
+                text, (x, y), xytext=offset, textcoords="offset points", fontsize=5, color="#333333"
             )
         if len(part.x) >= 3 and len(set(part.x)) > 1:
-            slope, offset = np.polyfit(part.x, part.y, 1)
+            slope, start = np.polyfit(part.x, part.y, 1)
             ends = np.array([min(part.x), max(part.x)])
-            place.plot(ends, slope * ends + offset, color=color, linewidth=0.8)
+            place.plot(ends, slope * ends + start, color=color, linewidth=0.8)
     place.set(xlabel=x_label, ylabel=y_label)
     place.margins(0.15)
     place.legend(loc="best")

@@ -327,7 +327,7 @@ def table7(cells: Cells, dataset: str, backbones: list[str]) -> Table:
         "column's own. Right: mutual k-NN. Darker: higher within the row. Correlations are of the two, over "
         "ordered pairs of different models; of fewer than three pairs there is none.",
     )
-    third = Block(dataset, "correlation", "Pairs", tuple(found), columns, found)
+    third = Block(dataset, "correlation", "Distilled with", tuple(found), columns, found)
     return Table(
         "table7", "Transfer of distilled images beside alignment of models", (left, right, third), notes
     )

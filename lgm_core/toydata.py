@@ -72,7 +72,7 @@ def _pattern(draw: Callable[[np.random.Generator, str], Image.Image]) -> Painter
 
 _STARS = {f"{points}-pointed": (star(points),) for points in range(4, 9)}
 _POLYGONS = {f"{corners}-gon": (regular(corners),) for corners in range(3, 8)}
-_CLEAR = Nuisance(shift=0.08, radius=(0.32, 0.42), distractors=0)
+_CLEAR = Nuisance(shift=0.08, radius=(0.32, 0.42), distractors=0, plain=True)
 _SMALL = Nuisance(shift=0.2, radius=(0.2, 0.3), distractors=0, plain=True)
 _SPURIOUS = {"star": "stripes", "heart": "checker", "cross": "blobs", "ring": "ramp"}
 _BIRDS = {"landbird": SHAPES["bolt"], "waterbird": SHAPES["crescent"]}
