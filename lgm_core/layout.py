@@ -12,6 +12,7 @@ results/<suite>/<data set>/features/<backbone>/      feature cache
 results/<suite>/tables/<table>.{csv,md,tex}
 results/<suite>/figures/<figure>.{png,svg}
 metrics/<suite>/<table>.json
+report/                                              a static page of the active suite
 """
 
 from __future__ import annotations
@@ -64,6 +65,11 @@ class Layout:
         group, _, name = variant.partition("/")
         folder = self.results / dataset / group / kind
         return folder / backbone / f"{name}{suffix}" if name else folder / f"{backbone}{suffix}"
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report, of whichever suite is active."""
+        return self.root / "report"
 
     def features(self, dataset: str, backbone: str) -> Path:
         """Folder of a feature cache."""
