@@ -28,6 +28,7 @@ from lgm_core.seeds import named_generator
 from lgm_core.specs import WHOLE_BANK, MethodSpec
 
 Progress = Callable[[int, float], None]
+Keep = Callable[[int, Callable[[], dict[str, Any]]], None]
 
 
 @dataclass(frozen=True)
@@ -247,14 +248,21 @@ class Distiller:
             self.state.losses.append(loss)
             yield number, loss
 
-    def run(self, progress: Progress = lambda step, loss: None) -> Distilled:
+    def run(
+        self, progress: Progress = lambda step, loss: None, keep: Keep = lambda step, state: None
+    ) -> Distilled:
         """Run all remaining steps.
+
+        Args:
+            progress: told the number and the loss of every step.
+            keep: called after every step with the number of steps done and what makes the state to keep.
 
         Raises:
             InputError: if the loss stops being finite.
         """
         for number, loss in self._steps():
             progress(number, loss)
+            keep(self.state.step, self.state.state_dict)
         with torch.no_grad():
             images = self.state.images.render().cpu()
         return Distilled(images, self.labels.cpu(), list(self.state.losses))

@@ -119,6 +119,14 @@ class AlignmentSpec:
 
 
 @dataclass(frozen=True)
+class CheckpointSpec:
+    """How often a distillation saves its state; after either, whichever comes first."""
+
+    steps: int = setting(checks.integer(1))
+    minutes: float = setting(checks.number(above=0))
+
+
+@dataclass(frozen=True)
 class FeatureSpec:
     """How real images become features: one centre view and `real_rounds` augmented ones."""
 
@@ -180,6 +188,7 @@ class Params:
     datasets: dict[str, dict[str, Any]]
     backbones: dict[str, dict[str, Any]]
     tables: TablesSpec
+    checkpoint: CheckpointSpec
 
     def features(self) -> FeatureSpec:
         """The part of the settings that the feature cache depends on."""
@@ -203,6 +212,7 @@ _FILE_CHECKS: dict[str, checks.Check] = {
     "datasets": _named(_source),
     "backbones": _named(_source),
     "tables": checks.section(TablesSpec),
+    "checkpoint": checks.section(CheckpointSpec),
 }
 
 

@@ -5,23 +5,31 @@ Machine settings are environment variables, never params, so that results stay v
     LGM_WORKERS      processes that decode images    default: up to 8, one per core
     LGM_DATA         folder of the data sets         default: data
     LGM_MICRO_BATCH  most views in the backbone at once
+
+DVC_ROOT, which DVC sets, is where checkpoints are kept: an experiment in a temporary copy goes on from them.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 from lgm_core.errors import InputError
 from lgm_core.layout import Layout
+from lgm_core.locks import alone
 from lgm_core.specs import Params, parse_params
 
 PARAMS_FILE = Path("params.yaml")
+PRIVATE = Path(".lgm")
+"""Checkpoints and locks; neither results nor inputs, so unknown to git and DVC."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,11 @@ def read_layout(params: Params) -> Layout:
     return Layout(Path(), params.suite)
 
 
+def checkpoint_folder(params: Params, *cell: str) -> Path:
+    """Where the checkpoints of a cell lie: in the project itself, also where DVC runs a copy of it."""
+    return Path(os.environ.get("DVC_ROOT") or ".") / PRIVATE / "checkpoints" / params.suite / "-".join(cell)
+
+
 def named(known: dict[str, dict[str, Any]], name: str, group: str) -> dict[str, Any]:
     """The source of a data set or backbone that the params file names."""
     if name not in known:
@@ -106,6 +119,24 @@ def progress_bar(total: int, what: str, unit: str) -> Any:
     )
 
 
+@contextmanager
+def finishing_steps() -> Iterator[Callable[[], bool]]:
+    """Within the block SIGTERM and Ctrl-C do not interrupt: yields whether one came. A second one does."""
+    received: list[int] = []
+
+    def note(signum: int, frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(signum)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _terminated(signum: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -118,12 +149,15 @@ def run_stage(main: Callable[..., None], parameters: tuple[str, ...]) -> None:
         parameters: their names, for the usage line.
     """
     signal.signal(signal.SIGTERM, _terminated)
-    arguments = sys.argv[1:]
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    arguments, verb = sys.argv[1:], Path(sys.argv[0]).stem
+    cell = " ".join([verb, *arguments])
     try:
         if len(arguments) != len(parameters):
             usage = " ".join(f"<{name}>" for name in parameters)
-            raise InputError(f"usage: python -m stages.{Path(sys.argv[0]).stem} {usage}")
-        main(*arguments)
+            raise InputError(f"usage: python -m stages.{verb} {usage}")
+        with alone(PRIVATE / "locks" / f"{quote(cell, safe=' ')}.lock", f"The cell {cell!r}"):
+            main(*arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -1,12 +1,22 @@
 """Stage `distill`: Linear Gradient Matching of one data set under one backbone."""
 
-from stages.boundary import named, progress_bar, read_layout, read_machine, read_params, run_stage
+from stages.boundary import (
+    checkpoint_folder,
+    finishing_steps,
+    named,
+    progress_bar,
+    read_layout,
+    read_machine,
+    read_params,
+    run_stage,
+)
 
 
 def main(dataset: str, backbone: str) -> None:
     """Distil `dataset` with `backbone` and write images, pictures and the loss history."""
     params = read_params()
     from lgm_core.backbones import open_backbone
+    from lgm_core.checkpoint import Checkpoints, Keeper, run_facts
     from lgm_core.distill import Distiller, RealBank
     from lgm_core.distilled import save_distilled
     from lgm_core.features import load_features
@@ -15,11 +25,9 @@ def main(dataset: str, backbone: str) -> None:
     layout, machine, method = read_layout(params), read_machine(), params.method
     made_by = f"dvc repro -f features@{dataset}-{backbone}"
     cache = load_features(layout.features(dataset, backbone), made_by=made_by)
+    row = named(params.backbones, backbone, "backbones")
     model = open_backbone(
-        named(params.backbones, backbone, "backbones"),
-        input_size=method.input_size,
-        normalization=params.normalization,
-        device=machine.device,
+        row, input_size=method.input_size, normalization=params.normalization, device=machine.device
     )
     distiller = Distiller(
         model,
@@ -28,16 +36,22 @@ def main(dataset: str, backbone: str) -> None:
         seed=derive_seed(params.seed, "distill", dataset, backbone),
         micro_batch=machine.micro_batch,
     )
-    with progress_bar(method.steps, f"distill {dataset} {backbone}", "steps") as bar:
+    facts = run_facts(distiller, dataset=dataset, backbone=row, normalization=params.normalization)
+    checkpoints = Checkpoints(checkpoint_folder(params, dataset, backbone), facts)
+    with checkpoints.alone(), finishing_steps() as ending:
+        checkpoints.restore(distiller)
+        with progress_bar(method.steps, f"distill {dataset} {backbone}", "steps") as bar:
+            bar.update(distiller.state.step)
 
-        def show(step: int, loss: float) -> None:
-            bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-            bar.update()
+            def show(step: int, loss: float) -> None:
+                bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+                bar.update()
 
-        result = distiller.run(show)
-        seconds = bar.format_dict["elapsed"]
-    facts = {"dataset": dataset, "backbone": backbone, "seed": params.seed, "seconds": seconds}
-    save_distilled(layout.distilled(dataset, backbone), result, cache.classes, method, facts)
+            result = distiller.run(show, Keeper(checkpoints, params.checkpoint, ending))
+            seconds = bar.format_dict["elapsed"]
+        facts = {"dataset": dataset, "backbone": backbone, "seed": params.seed, "seconds": seconds}
+        save_distilled(layout.distilled(dataset, backbone), result, cache.classes, method, facts)
+        checkpoints.clear()
 
 
 if __name__ == "__main__":
