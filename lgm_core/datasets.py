@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -33,7 +34,7 @@ class ImageSet:
         classes: class names; a label is a position in them.
         labels: [N].
         names: a stable name for every image, such as its path below the data set's folder.
-        decode: image number → RGB picture of any size.
+        decode: image number → RGB picture of any size; can be pickled, for processes that decode.
     """
 
     classes: tuple[str, ...]
@@ -97,9 +98,7 @@ def _read_toy(place: str, split: str, data_root: Path) -> ImageSet:
     names = tuple(
         f"{split}/{classes[label]}/{index % row.per_class[split]}" for index, label in enumerate(labels)
     )
-    return ImageSet(
-        classes, torch.tensor(labels), names, lambda index: toydata.toy_image(place, split, index)
-    )
+    return ImageSet(classes, torch.tensor(labels), names, partial(toydata.toy_image, place, split))
 
 
 _DIGITS_TEST_SHARE = 0.3
@@ -119,13 +118,14 @@ def _read_digits(place: str, split: str, data_root: Path) -> ImageSet:
     )
     chosen = sorted(parts[SPLITS.index(split)])
 
-    def decode(index: int) -> Image.Image:
-        pixels = (digits.images[chosen[index]] * (255 / 16)).round().astype("uint8")
-        return Image.fromarray(pixels).convert("RGB")
-
+    pixels = (digits.images[chosen] * (255 / 16)).round().astype("uint8")
     labels = torch.tensor([int(digits.target[number]) for number in chosen])
     names = tuple(f"digits/{number}" for number in chosen)
-    return ImageSet(tuple(str(digit) for digit in range(10)), labels, names, decode)
+    return ImageSet(tuple(str(digit) for digit in range(10)), labels, names, partial(_digit, pixels))
+
+
+def _digit(pixels: Any, index: int) -> Image.Image:
+    return Image.fromarray(pixels[index]).convert("RGB")
 
 
 def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
@@ -151,8 +151,12 @@ def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
         tuple(classes),
         torch.tensor(labels),
         tuple(str(path.relative_to(root)) for path in paths),
-        lambda index: decode_file(paths[index]),
+        partial(_decode_number, paths),
     )
+
+
+def _decode_number(paths: list[Path], index: int) -> Image.Image:
+    return decode_file(paths[index])
 
 
 def _image_files(folder: Path) -> list[Path]:
@@ -181,7 +185,7 @@ _READERS: dict[str, Callable[[str, str, Path], ImageSet]] = {
 
 def square(
     image: Image.Image, side: int, generator: torch.Generator | None = None
-) -> Int[Tensor, "3 {side} {side}"]:
+) -> UInt8[Tensor, "3 {side} {side}"]:
     """Resize the shorter side to `side` (bicubic) and cut a square out of the middle, or at random.
 
     Args:

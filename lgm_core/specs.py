@@ -64,7 +64,7 @@ class MethodSpec:
     input_size: int = setting(checks.integer(8, 4096))
     """Side in pixels of what the backbones see."""
     optimizer: str = setting(checks.choice("adam", "sgd"))
-    learning_rate: float = setting(checks.number(above=0))
+    learning_rate: float = setting(checks.number(above=0, maximum=1e6))
     learning_rate_schedule: str = setting(checks.choice("constant", "cosine"))
 
     def __post_init__(self) -> None:

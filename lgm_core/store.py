@@ -61,6 +61,18 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one step; False where the system or the file system cannot (NFS, macOS).
+
+    A folder cannot be renamed onto a full one, and between two renames a kill would leave none.
+    """
+    import ctypes
+
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
+
+
 @contextlib.contextmanager
 def _told_as_input_error(path: Path) -> Iterator[None]:
     """Turn a failure to write into a message; safetensors has an exception of its own for it."""
@@ -108,10 +120,11 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         try:
             temporary.mkdir()
             yield temporary
-            # A folder cannot be renamed onto a full one: the old one steps aside first.
-            if folder.exists():
+            if not folder.exists():
+                temporary.rename(folder)
+            elif not _exchange(temporary, folder):
                 folder.rename(previous)
-            temporary.rename(folder)
+                temporary.rename(folder)
             _flush(folder.parent)
         finally:
             if previous.exists() and not folder.exists():

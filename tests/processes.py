@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,10 +22,42 @@ _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["torch", "timm", "sklearn.datasets", "PIL.Image", "safetensors.torch"])
 
 
+_CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
+
+
+@dataclass(frozen=True)
+class DieAt:
+    """Let the process kill itself just before its change number `number` of files below `folder`."""
+
+    number: int
+    folder: str
+
+    def __call__(self) -> None:
+        """Install it in this process, for good."""
+        below, left = str(Path(self.folder).resolve()), self.number
+
+        def watch(event: str, arguments: tuple[object, ...]) -> None:
+            nonlocal left
+            writing = event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & os.O_ACCMODE)
+            if not (writing or event in _CHANGES) or not isinstance(arguments[0], str | bytes | os.PathLike):
+                return
+            if os.path.abspath(os.fsdecode(arguments[0])).startswith(below):  # noqa: PTH100 (no system call)
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(watch)
+
+
 def _become(
-    folder: str, log: str, verb: str, arguments: tuple[str, ...], environment: dict[str, str]
+    folder: str,
+    log: str,
+    call: tuple[str, ...],
+    environment: dict[str, str],
+    fault: Callable[[], None] | None,
 ) -> None:
     """In the child: run a stage as its command line would."""
+    verb, *arguments = call
     os.setsid()
     os.chdir(folder)
     os.environ.update(environment)
@@ -36,6 +69,8 @@ def _become(
     import torch
 
     torch.set_num_threads(1)
+    if fault is not None:
+        fault()
     runpy.run_module(f"stages.{verb}", run_name="__main__", alter_sys=True)
 
 
@@ -44,18 +79,20 @@ class StageProcess:
 
     Args:
         folder: the project.
-        verb: the stage.
-        arguments: its command line.
+        call: the stage and its arguments.
+        fault: called in the process before the stage, to let something go wrong.
         environment: variables to set for it.
     """
 
-    def __init__(self, folder: Path, verb: str, *arguments: str, **environment: str) -> None:
-        self.log = folder / f".{verb}-{time.monotonic_ns()}.log"
+    def __init__(
+        self, folder: Path, *call: str, fault: Callable[[], None] | None = None, **environment: str
+    ) -> None:
+        self.log = folder / f".{call[0]}-{time.monotonic_ns()}.log"
         settings = {
             "LGM_DATA": str(folder / "data"), "LGM_WORKERS": "0", "LGM_DEVICE": "cpu", **environment,
         }  # fmt: skip
         self._process = _SERVER.Process(
-            target=_become, args=(str(folder), str(self.log), verb, arguments, settings)
+            target=_become, args=(str(folder), str(self.log), call, settings, fault)
         )
         self._process.start()
 
@@ -94,9 +131,9 @@ class StageProcess:
         return self.wait()
 
 
-def run_to_end(folder: Path, verb: str, *arguments: str, **environment: str) -> str:
+def run_to_end(folder: Path, *call: str, **environment: str) -> str:
     """Run a stage that must succeed; its output."""
-    stage = StageProcess(folder, verb, *arguments, **environment)
+    stage = StageProcess(folder, *call, **environment)
     status = stage.wait()
     assert status == 0, f"exit status {status}:\n{stage.output}"
     return stage.output
