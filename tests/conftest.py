@@ -20,10 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # `float` takes an int, as PEP 484 says; plain beartype would refuse `checks.number(0, 1)`.
 check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
-# `square` annotates its uint8 pixels as `Int`, which jaxtyping reads as signed; `UInt8` would let it in.
-_UNCHECKED = {"datasets"}
 _FOUND = {module.name for module in pkgutil.iter_modules([str(ROOT / "lgm_core")])}
-install_import_hook([f"lgm_core.{name}" for name in sorted(_FOUND - _UNCHECKED)], f"{__name__}.check_types")
+install_import_hook([f"lgm_core.{name}" for name in sorted(_FOUND)], f"{__name__}.check_types")
 torch.set_num_threads(1)
 # The same examples every time, on fast and slow machines alike.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
