@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CHECKSUM_KEY = "sha256"
+# One key, because the library writes several in random order, and equal content must be equal bytes.
+_HEADER_KEY = "header"
 _HOST = platform.node().replace(".", "-") or "localhost"
 
 
@@ -74,7 +76,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _told_as_input_error(path: Path) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     """Turn a failure to write into a message; safetensors has an exception of its own for it."""
     try:
         yield
@@ -95,7 +97,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: if the file cannot be written; what was at `path` before is still there.
     """
-    with _told_as_input_error(path):
+    with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(path)
         try:
@@ -114,7 +116,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     Raises:
         InputError: if the folder cannot be written; what was at `folder` before is still there.
     """
-    with _told_as_input_error(folder):
+    with _explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary, previous = _temporary(folder), _temporary(folder, "old")
         try:
@@ -164,7 +166,7 @@ def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing. Make it with: {made_by}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged ({error}). Make it again with: {made_by}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path} does not hold a JSON object. Make it again with: {made_by}")
@@ -200,7 +202,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header[CHECKSUM_KEY] = checksum(stored, header)
     with replacing(path) as temporary:
-        save_file(stored, temporary, metadata=header)
+        save_file(stored, temporary, metadata={_HEADER_KEY: json.dumps(header, sort_keys=True)})
 
 
 def open_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -214,7 +216,7 @@ def open_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     try:
         with safe_open(path, framework="pt") as opened:
-            header = dict(opened.metadata() or {})
+            header = json.loads((opened.metadata() or {}).get(_HEADER_KEY, "{}"))
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise

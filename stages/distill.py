@@ -1,6 +1,7 @@
 """Stage `distill`: Linear Gradient Matching of one data set under one backbone."""
 
 from stages.boundary import (
+    check_cell,
     checkpoint_folder,
     finishing_steps,
     named,
@@ -15,6 +16,7 @@ from stages.boundary import (
 def main(dataset: str, backbone: str) -> None:
     """Distil `dataset` with `backbone` and write images, pictures and the loss history."""
     params = read_params()
+    check_cell(params, dataset, backbone)
     from lgm_core.backbones import open_backbone
     from lgm_core.checkpoint import Checkpoints, Keeper, run_facts
     from lgm_core.distill import Distiller, RealBank
