@@ -1,6 +1,7 @@
 """Stage `distill`: Linear Gradient Matching of one data set under one backbone."""
 
-from stages.boundary import named, progress_bar, read_layout, read_machine, read_params, run_stage
+from stages.boundary import named, progress_bar, read_layout, read_machine, read_params
+from stages.launch import run_shared_stage
 
 
 def main(dataset: str, backbone: str) -> None:
@@ -10,9 +11,10 @@ def main(dataset: str, backbone: str) -> None:
     from lgm_core.distill import Distiller, RealBank
     from lgm_core.distilled import save_distilled
     from lgm_core.features import load_features
+    from lgm_core.parallel import own_ranks
     from lgm_core.seeds import derive_seed
 
-    layout, machine, method = read_layout(params), read_machine(), params.method
+    layout, machine, method, ranks = read_layout(params), read_machine(), params.method, own_ranks()
     made_by = f"dvc repro -f features@{dataset}-{backbone}"
     cache = load_features(layout.features(dataset, backbone), made_by=made_by)
     model = open_backbone(
@@ -20,6 +22,7 @@ def main(dataset: str, backbone: str) -> None:
         input_size=method.input_size,
         normalization=params.normalization,
         device=machine.device,
+        compiled=machine.compiled,
     )
     distiller = Distiller(
         model,
@@ -27,8 +30,10 @@ def main(dataset: str, backbone: str) -> None:
         method,
         seed=derive_seed(params.seed, "distill", dataset, backbone),
         micro_batch=machine.micro_batch,
+        ranks=ranks,
     )
-    with progress_bar(method.steps, f"distill {dataset} {backbone}", "steps") as bar:
+    what = f"distill {dataset} {backbone}"
+    with progress_bar(method.steps, what, "steps", shown=ranks.first) as bar:
 
         def show(step: int, loss: float) -> None:
             bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
@@ -36,9 +41,11 @@ def main(dataset: str, backbone: str) -> None:
 
         result = distiller.run(show)
         seconds = bar.format_dict["elapsed"]
+    if not ranks.first:
+        return
     facts = {"dataset": dataset, "backbone": backbone, "seed": params.seed, "seconds": seconds}
     save_distilled(layout.distilled(dataset, backbone), result, cache.classes, method, facts)
 
 
 if __name__ == "__main__":
-    run_stage(main, ("dataset", "backbone"))
+    run_shared_stage(main, ("dataset", "backbone"))
