@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from torch import Tensor
 from lgm_core.distilled import versions
 from lgm_core.errors import InputError
 from lgm_core.locks import alone
+from lgm_core.memory import Backoff
 from lgm_core.specs import CheckpointSpec
 from lgm_core.store import (
     DamagedFileError,
@@ -46,7 +47,9 @@ logger = logging.getLogger(__name__)
 _FORMAT = 1
 _KEPT = 2
 _SHOWN_DIFFERENCES = 6
-_FACTS = "facts.json"
+_FACTS, _PREFIX = "facts.json", "step-"
+_IMAGE_DIMENSIONS = 4
+_MINUTE = 60.0
 
 State = dict[str, Any]
 
@@ -157,7 +160,7 @@ class Checkpoints:
 
     def _files(self) -> list[Path]:
         """Newest first."""
-        return sorted(self.folder.glob("step-*.safetensors"), reverse=True)
+        return sorted(self.folder.glob(f"{_PREFIX}*.safetensors"), reverse=True)
 
     def save(self, step: int, state: State) -> None:
         """Write the state after `step` steps; the one before it is kept, older ones are removed.
@@ -174,33 +177,38 @@ class Checkpoints:
             )
         write_json(self.folder / _FACTS, self.facts)
         metadata = {"run": self.folder.name, "step": step, "state": packed}
-        write_tensors(self.folder / f"step-{step:09d}.safetensors", tensors, metadata)
+        write_tensors(self._path(step), tensors, metadata)
         for path in self._files()[_KEPT:]:
             path.unlink(missing_ok=True)
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"{_PREFIX}{step:09d}.safetensors"
+
+    def read(self, step: int) -> State:
+        """The state after `step` steps.
+
+        Raises:
+            DamagedFileError: if it is damaged or of another run.
+        """
+        tensors, metadata = open_tensors(self._path(step))
+        if metadata.get("run") != self.folder.name:
+            raise DamagedFileError(f"{self._path(step)} belongs to the run {metadata.get('run')}.")
+        return unpack(metadata["state"], tensors)
 
     def load(self) -> State | None:
         """The newest state that is intact; None if there is none. Says what is used, and what is not."""
         for path in self._files():
             try:
-                tensors, metadata = open_tensors(path)
+                state = self.read(int(path.stem.removeprefix(_PREFIX)))
             except DamagedFileError as error:
                 logger.warning("checkpoint not used: %s", error)
                 continue
-            if metadata.get("run") != self.folder.name:
-                logger.warning("checkpoint not used: %s belongs to the run %s", path, metadata.get("run"))
-                continue
-            logger.warning("going on after step %d, from %s", metadata["step"], path)
-            return unpack(metadata["state"], tensors)
+            logger.warning("going on from %s", path)
+            return state
         if self.folder.exists():
             logger.warning("no checkpoint in %s can be used; starting from the first step", self.folder)
         self._tell_of_others()
         return None
-
-    def restore(self, distiller: Distiller) -> None:
-        """Let a fresh distiller go on from the newest intact state, where there is one."""
-        saved = self.load()
-        if saved is not None:
-            distiller.load_state(saved)
 
     def _tell_of_others(self) -> None:
         for path in sorted(self.cell.glob(f"*/{_FACTS}")):
@@ -225,39 +233,95 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
+def map_rows(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A distiller's state with `change` applied to what has one row per image, the [n, 3, s, s] tensors."""
+    if isinstance(state, Tensor):
+        return change(state) if state.ndim == _IMAGE_DIMENSIONS else state
+    if isinstance(state, Mapping):
+        return {key: map_rows(state[key], change) for key in state}
+    return [map_rows(part, change) for part in state] if isinstance(state, list) else state
+
+
 class Keeper:
-    """Saves a run's state when it is due, and when the run is asked to end.
+    """Lets a distillation go on from its newest checkpoint, and saves it when that is due or it has to end.
+
+    Checkpoints hold all images, whoever owns them: rank 0 writes, and any number of ranks can go on. As a
+    context it is the only process with this run, and removes the checkpoints when the block succeeds.
 
     Args:
+        distiller: before its first step.
         checkpoints: where to.
         spec: how often.
-        ending: whether the run was asked to end.
+        ending: whether this process was asked to end.
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, spec: CheckpointSpec, ending: Callable[[], bool] = lambda: False
+        self,
+        distiller: Distiller,
+        checkpoints: Checkpoints,
+        spec: CheckpointSpec,
+        ending: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.checkpoints, self.spec, self.ending = checkpoints, spec, ending
-        self.last = time.monotonic()
+        self.distiller, self.checkpoints, self.spec, self.ending = distiller, checkpoints, spec, ending
+        self.step, self.time = 0, time.monotonic()
+        self.started, self.earlier = self.time, 0.0
+        self._lock = ExitStack()
 
-    def due(self, step: int) -> bool:
-        """Whether a checkpoint is to be written after `step` steps."""
-        return step % self.spec.steps == 0 or time.monotonic() - self.last >= 60 * self.spec.minutes
+    def seconds(self) -> float:
+        """How long the run took so far, with what earlier processes did up to their checkpoint."""
+        return self.earlier + time.monotonic() - self.started
 
-    def __call__(self, step: int, state: Callable[[], State]) -> None:
-        """To be called after every step.
+    def __enter__(self) -> Keeper:
+        if self.distiller.ranks.first:
+            self._lock.enter_context(self.checkpoints.alone())
+        self._restore()
+        return self
 
-        Args:
-            step: number of steps done.
-            state: makes the state, when it is needed.
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        with self._lock:
+            if kind is None and self.distiller.ranks.first:
+                self.checkpoints.clear()
+
+    def _restore(self) -> None:
+        """Rank 0 chooses the checkpoint, so that all go on from the same step."""
+        distiller = self.distiller
+        ranks, own = distiller.ranks, distiller.ranks.share(distiller.count)
+        saved = self.checkpoints.load() if ranks.first else None
+        step = ranks.collect(None if saved is None else saved["step"])[0]
+        if step is None:
+            return
+        saved = self.checkpoints.read(step) if saved is None else saved
+        distiller.load_state(
+            {**map_rows(saved, lambda rows: rows[own.start : own.stop]), "indices": list(own)}
+        )
+        sizes = saved["micro_batches"]
+        if distiller.backoff is None and len(sizes) == ranks.world and sizes[ranks.rank]:
+            # Parts of other sizes would add up to other last bits.
+            distiller.backoff = Backoff(sizes[ranks.rank])
+        self.step, self.earlier = step, saved["seconds"]
+
+    def save(self) -> None:
+        """Save the state now; all ranks take part."""
+        distiller = self.distiller
+        ranks, backoff = distiller.ranks, distiller.backoff
+        state = map_rows(distiller.state.state_dict(), lambda rows: ranks.gather(rows, distiller.count))
+        sizes = ranks.collect(backoff.views if backoff else None)
+        if ranks.first:
+            more = {"micro_batches": sizes, "seconds": self.seconds()}
+            self.checkpoints.save(distiller.state.step, {**state, **more})
+        self.step, self.time = distiller.state.step, time.monotonic()
+
+    def __call__(self) -> None:
+        """To be called between two steps.
 
         Raises:
-            KeyboardInterrupt: after a last checkpoint, if the run was asked to end.
+            KeyboardInterrupt: after a last checkpoint, if a rank was asked to end.
         """
-        ending = self.ending()
-        if not ending and not self.due(step):
-            return
-        self.checkpoints.save(step, state())
-        self.last = time.monotonic()
+        late = time.monotonic() - self.time >= _MINUTE * self.spec.minutes
+        wishes = self.distiller.ranks.collect((late, self.ending()))
+        ending = any(wish[1] for wish in wishes)
+        due = self.distiller.state.step - self.step >= self.spec.steps
+        if due or ending or any(wish[0] for wish in wishes):
+            self.save()
         if ending:
             raise KeyboardInterrupt

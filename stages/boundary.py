@@ -4,7 +4,8 @@ Machine settings are environment variables, never params, so that results stay v
     LGM_DEVICE       cpu, cuda, cuda:1 …            default: a GPU where there is one
     LGM_WORKERS      processes that decode images    default: up to 8, one per core
     LGM_DATA         folder of the data sets         default: data
-    LGM_MICRO_BATCH  most views in the backbone at once
+    LGM_MICRO_BATCH  most views in the backbone at once   default: auto, as many as fit into memory
+    LGM_COMPILE      1: torch.compile the backbone   default: 0
 
 DVC_ROOT, which DVC sets, is where checkpoints are kept: an experiment in a temporary copy goes on from them.
 """
@@ -16,7 +17,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -40,6 +41,7 @@ class Machine:
     workers: int
     data_root: Path
     micro_batch: int | None
+    compiled: bool
 
 
 def read_machine() -> Machine:
@@ -51,12 +53,13 @@ def read_machine() -> Machine:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"LGM_DEVICE is {device!r}, which this machine does not offer ({error}).") from None
-    workers = _whole_number("LGM_WORKERS", minimum=0)
+    workers = whole_number("LGM_WORKERS", minimum=0)
     return Machine(
         device=device,
         workers=_default_workers() if workers is None else workers,
         data_root=Path(os.environ.get("LGM_DATA") or "data"),
-        micro_batch=_whole_number("LGM_MICRO_BATCH", minimum=1),
+        micro_batch=whole_number("LGM_MICRO_BATCH", minimum=1, automatic="auto"),
+        compiled=bool(whole_number("LGM_COMPILE", minimum=0)),
     )
 
 
@@ -64,12 +67,14 @@ def _default_workers() -> int:
     return min(8, len(os.sched_getaffinity(0)))
 
 
-def _whole_number(variable: str, *, minimum: int) -> int | None:
+def whole_number(variable: str, *, minimum: int, automatic: str = "") -> int | None:
+    """An environment variable as a number; None where it is not set, or is the word `automatic`."""
     given = os.environ.get(variable)
-    if not given:
+    if not given or given == automatic:
         return None
     if not given.isdecimal() or int(given) < minimum:
-        raise InputError(f"{variable} is {given!r}; allowed: a whole number from {minimum}.")
+        word = f", or {automatic}" if automatic else ""
+        raise InputError(f"{variable} is {given!r}; allowed: a whole number from {minimum}{word}.")
     return int(given)
 
 
@@ -112,7 +117,7 @@ def named(known: dict[str, dict[str, Any]], name: str, group: str) -> dict[str, 
     return known[name]
 
 
-def progress_bar(total: int, what: str, unit: str) -> Any:
+def progress_bar(total: int, what: str, unit: str, *, shown: bool = True) -> Any:
     """A progress bar on stderr; in a log file one line now and then instead of a moving bar."""
     from tqdm import tqdm
 
@@ -124,16 +129,27 @@ def progress_bar(total: int, what: str, unit: str) -> Any:
         mininterval=10 if quiet else 0.1,
         ascii=quiet,
         dynamic_ncols=not quiet,
+        disable=not shown,
     )
+
+
+def losses_on(bar: Any) -> Callable[[int, float], None]:
+    """What shows a step's loss on a progress bar."""
+
+    def show(step: int, loss: float) -> None:
+        bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        bar.update()
+
+    return show
 
 
 @contextmanager
 def finishing_steps() -> Iterator[Callable[[], bool]]:
-    """Within the block SIGTERM and Ctrl-C do not interrupt: yields whether one came. A second one does."""
+    """Within the block SIGTERM and Ctrl-C only ask to end: yields whether one came. A second Ctrl-C ends."""
     received: list[int] = []
 
     def note(signum: int, frame: object) -> None:
-        if received:
+        if signum == signal.SIGINT and signum in received:
             raise KeyboardInterrupt
         received.append(signum)
 
@@ -145,8 +161,38 @@ def finishing_steps() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _terminated(signum: int, frame: object) -> NoReturn:
+def terminated(signum: int, frame: object) -> NoReturn:
+    """Signal handler: end as Ctrl-C does."""
     raise KeyboardInterrupt
+
+
+@contextmanager
+def guarded(speaker: str = "") -> Iterator[None]:
+    """A user's error is one message, begun by `speaker`, and exit status 1; an interruption is 130."""
+    logging.basicConfig(format=f"{speaker}%(levelname)s: %(message)s")
+    try:
+        yield
+    except InputError as error:
+        print(f"{speaker}error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"{speaker}interrupted; run the same command again", file=sys.stderr)
+        sys.exit(130)
+
+
+def parsed_arguments(parameters: tuple[str, ...]) -> list[str]:
+    """The command line's arguments, one for every parameter."""
+    arguments = sys.argv[1:]
+    if len(arguments) != len(parameters):
+        usage = " ".join(f"<{name}>" for name in parameters)
+        raise InputError(f"usage: python -m stages.{Path(sys.argv[0]).stem} {usage}")
+    return arguments
+
+
+def alone_with(arguments: list[str]) -> AbstractContextManager[None]:
+    """Be the only process that runs this stage with these arguments in this folder."""
+    cell = " ".join([Path(sys.argv[0]).stem, *arguments])
+    return alone(PRIVATE / "locks" / f"{quote(cell, safe=' ')}.lock", f"The cell {cell!r}")
 
 
 def run_stage(main: Callable[..., None], parameters: tuple[str, ...]) -> None:
@@ -156,19 +202,8 @@ def run_stage(main: Callable[..., None], parameters: tuple[str, ...]) -> None:
         main: the stage; takes one string per parameter.
         parameters: their names, for the usage line.
     """
-    signal.signal(signal.SIGTERM, _terminated)
-    logging.basicConfig(format="%(levelname)s: %(message)s")
-    arguments, verb = sys.argv[1:], Path(sys.argv[0]).stem
-    cell = " ".join([verb, *arguments])
-    try:
-        if len(arguments) != len(parameters):
-            usage = " ".join(f"<{name}>" for name in parameters)
-            raise InputError(f"usage: python -m stages.{verb} {usage}")
-        with alone(PRIVATE / "locks" / f"{quote(cell, safe=' ')}.lock", f"The cell {cell!r}"):
+    signal.signal(signal.SIGTERM, terminated)
+    with guarded():
+        arguments = parsed_arguments(parameters)
+        with alone_with(arguments):
             main(*arguments)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again", file=sys.stderr)
-        sys.exit(130)

@@ -22,6 +22,7 @@ from lgm_core.store import write_tensors
 
 FACTS = {"seed": 1, "method": {"steps": 10, "crop_scale": (0.5, 1.0)}}
 STATE = {"step": 3, "levels": [torch.arange(6.0).reshape(2, 3)], "rate": 0.1, "done": None}
+EVERY = CheckpointSpec(steps=1, minutes=1000.0)
 NEVER = CheckpointSpec(steps=10**6, minutes=10.0**6)
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -144,7 +145,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(
     damage(files(checkpoints)[-1])
     assert equal(checkpoints.load(), {**STATE, "step": 5})
     assert "step-000000006.safetensors is damaged" in caplog.text
-    assert "going on after step 5" in caplog.text
+    assert "going on from" in caplog.text
     assert not Path("exploded").exists()
 
 
@@ -250,38 +251,6 @@ def test_code_is_part_of_what_a_run_is(tmp_path: Path, monkeypatch: pytest.Monke
     assert code_checksum() != before
 
 
-# When
-
-
-def _steps_saved(
-    tmp_path: Path, spec: CheckpointSpec, ending: Callable[[], bool] = lambda: False
-) -> list[int]:
-    steps: list[int] = []
-    checkpoints = Checkpoints(tmp_path, FACTS)
-    checkpoints.save = lambda step, state: steps.append(step)  # type: ignore[method-assign]
-    keeper = Keeper(checkpoints, spec, ending)
-    for step in range(1, 11):
-        keeper(step, dict)
-    return steps
-
-
-def test_checkpoints_come_every_so_many_steps(tmp_path: Path) -> None:
-    assert _steps_saved(tmp_path, CheckpointSpec(steps=4, minutes=1000.0)) == [4, 8]
-
-
-def test_checkpoints_come_every_so_many_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 1000, 30))
-    monkeypatch.setattr("lgm_core.checkpoint.time.monotonic", lambda: next(clock))
-    assert _steps_saved(tmp_path, CheckpointSpec(steps=1000, minutes=2.0)) == [4, 8]
-
-
-def test_a_run_that_is_asked_to_end_saves_first(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, FACTS)
-    with pytest.raises(KeyboardInterrupt):
-        Keeper(checkpoints, NEVER, lambda: True)(7, lambda: STATE)
-    assert checkpoints.load() is not None
-
-
 # A distillation
 
 
@@ -291,11 +260,14 @@ def distiller(
 ) -> Callable[..., Distiller]:
     """`distiller(optimizer="sgd")`: a run of 9 steps over two classes with two growths."""
 
-    def build(*, seed: int = 3, bank_seed: int = 0, weights: int = 0, **changes: Any) -> Distiller:
+    def build(
+        *, seed: int = 3, bank_seed: int = 0, weights: int = 0, micro_batch: int | None = None, **changes: Any
+    ) -> Distiller:
         generator = torch.Generator().manual_seed(bank_seed)
         bank = RealBank(torch.randn(1, 6, 5, generator=generator), torch.arange(2).repeat(3), 2)
         small = {"steps": 9, "resolution": 8, "input_size": 8, "pyramid_start": 2, "growth_interval": 3}
-        return Distiller(tiny_backbone(5, seed=weights), bank, method(**{**small, **changes}), seed=seed)
+        backbone, settings = tiny_backbone(5, seed=weights), method(**{**small, **changes})
+        return Distiller(backbone, bank, settings, seed=seed, micro_batch=micro_batch)
 
     return build
 
@@ -305,13 +277,14 @@ class _Killed(Exception):  # noqa: N818
 
 
 def _run_until(distiller: Distiller, checkpoints: Checkpoints, step: int) -> None:
-    def keep(number: int, state: Callable[[], dict[str, Any]]) -> None:
-        checkpoints.save(number, state())
-        if number == step:
-            raise _Killed
+    with Keeper(distiller, checkpoints, EVERY) as keep:
 
-    with pytest.raises(_Killed):
-        distiller.run(keep=keep)
+        def kill() -> None:
+            keep()
+            if distiller.state.step == step:
+                raise _Killed
+
+        distiller.run(keep=kill)
 
 
 def _same(one: Distilled, other: Distilled) -> bool:
@@ -325,11 +298,87 @@ def test_resuming_at_any_step_changes_no_bit(
 ) -> None:
     whole = distiller(optimizer=optimizer).run()
     checkpoints = Checkpoints(tmp_path, FACTS)
-    _run_until(distiller(optimizer=optimizer), checkpoints, step)
+    with pytest.raises(_Killed):
+        _run_until(distiller(optimizer=optimizer), checkpoints, step)
     second = distiller(optimizer=optimizer)
-    checkpoints.restore(second)
-    assert second.state.step == step
-    assert _same(second.run(), whole)
+    with Keeper(second, checkpoints, NEVER) as keep:
+        assert second.state.step == step
+        assert _same(second.run(keep=keep), whole)
+        assert files(checkpoints)
+    assert not files(checkpoints)
+
+
+def test_a_resumed_run_keeps_the_micro_batch_and_the_time(
+    tmp_path: Path, distiller: Callable[..., Distiller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of other sizes would add up to other last bits."""
+    monkeypatch.setattr("lgm_core.distill.fitting_views", lambda *_, **__: 3)
+    checkpoints = Checkpoints(tmp_path, FACTS)
+    clock = iter(range(0, 10**6, 10))
+    monkeypatch.setattr("lgm_core.checkpoint.time.monotonic", lambda: next(clock))
+    with pytest.raises(_Killed):
+        _run_until(distiller(), checkpoints, 4)
+    monkeypatch.setattr("lgm_core.distill.fitting_views", lambda *_, **__: 5)
+    second = distiller()
+    with Keeper(second, checkpoints, NEVER) as keep:
+        assert second.backoff is not None
+        assert second.backoff.views == 3
+        assert keep.seconds() >= 40
+
+
+def test_a_micro_batch_that_is_set_stays_set(tmp_path: Path, distiller: Callable[..., Distiller]) -> None:
+    checkpoints = Checkpoints(tmp_path, FACTS)
+    with pytest.raises(_Killed):
+        _run_until(distiller(), checkpoints, 4)
+    second = distiller(micro_batch=2)
+    with Keeper(second, checkpoints, NEVER):
+        assert second.backoff is not None
+        assert second.backoff.views == 2
+
+
+def _steps_saved(
+    tmp_path: Path, run: Distiller, spec: CheckpointSpec, ending: Callable[[], bool] = lambda: False
+) -> list[int]:
+    steps: list[int] = []
+    checkpoints = Checkpoints(tmp_path, FACTS)
+    checkpoints.save = lambda step, state: steps.append(step)  # type: ignore[method-assign]
+    with Keeper(run, checkpoints, spec, ending) as keep:
+        run.run(keep=keep)
+    return steps
+
+
+def test_checkpoints_come_every_so_many_steps(tmp_path: Path, distiller: Callable[..., Distiller]) -> None:
+    assert _steps_saved(tmp_path, distiller(), CheckpointSpec(steps=4, minutes=1000.0)) == [4, 8]
+
+
+def test_checkpoints_come_every_so_many_minutes(
+    tmp_path: Path, distiller: Callable[..., Distiller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("lgm_core.checkpoint.time.monotonic", lambda: clock[0])
+    run = distiller()
+    step = run.step
+
+    def slow() -> torch.Tensor:
+        clock[0] += 45
+        return step()
+
+    monkeypatch.setattr(run, "step", slow)
+    assert _steps_saved(tmp_path, run, CheckpointSpec(steps=1000, minutes=2.0)) == [3, 6, 9]
+
+
+def test_a_run_that_is_asked_to_end_saves_first(tmp_path: Path, distiller: Callable[..., Distiller]) -> None:
+    run = distiller()
+    with pytest.raises(KeyboardInterrupt):
+        _steps_saved(tmp_path / "a", run, NEVER, lambda: run.state.step == 5)
+    checkpoints = Checkpoints(tmp_path / "b", FACTS)
+    run = distiller()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Keeper(run, checkpoints, NEVER, lambda: run.state.step == 5) as keep,
+    ):
+        run.run(keep=keep)
+    assert [path.stem for path in files(checkpoints)] == ["step-000000005"]
 
 
 @pytest.mark.parametrize(
@@ -350,23 +399,26 @@ def test_seed_data_weights_and_settings_make_another_run(
 
 
 def test_a_run_that_breaks_down_keeps_its_last_good_checkpoint(
-    tmp_path: Path, distiller: Callable[..., Distiller], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, distiller: Callable[..., Distiller]
 ) -> None:
     checkpoints = Checkpoints(tmp_path, FACTS)
     run = distiller()
-    keeper = Keeper(checkpoints, CheckpointSpec(steps=2, minutes=1000.0))
 
     def poison(step: int, loss: float) -> None:
         if step == 4:
             with torch.no_grad():
                 run.state.images.levels[0].fill_(float("nan"))
 
-    with pytest.raises(InputError, match=r"nan at step 5.*learning_rate"):
-        run.run(poison, keeper)
+    spec = CheckpointSpec(steps=2, minutes=1000.0)
+    with (
+        pytest.raises(InputError, match=r"nan at step 5.*learning_rate"),
+        Keeper(run, checkpoints, spec) as keep,
+    ):
+        run.run(poison, keep)
     fresh = distiller()
-    checkpoints.restore(fresh)
-    assert fresh.state.step == 4
-    assert all(bool(level.isfinite().all()) for level in fresh.state.images.levels)
+    with Keeper(fresh, checkpoints, spec):
+        assert fresh.state.step == 4
+        assert all(bool(level.isfinite().all()) for level in fresh.state.images.levels)
 
 
 def test_a_backbone_file_with_code_in_it_is_refused_and_does_not_run(
