@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -179,9 +179,18 @@ _READERS: dict[str, Callable[[str, str, Path], ImageSet]] = {
 }
 
 
+def shrink(image: Image.Image, side: int) -> Image.Image:
+    """Resize the shorter side to `side` (bicubic); an image that has it already is returned as it is."""
+    scale = side / min(image.size)
+    width, height = (max(side, round(length * scale)) for length in image.size)
+    if image.size == (width, height):
+        return image
+    return image.resize((width, height), Image.Resampling.BICUBIC)
+
+
 def square(
     image: Image.Image, side: int, generator: torch.Generator | None = None
-) -> Int[Tensor, "3 {side} {side}"]:
+) -> UInt8[Tensor, "3 {side} {side}"]:
     """Resize the shorter side to `side` (bicubic) and cut a square out of the middle, or at random.
 
     Args:
@@ -192,10 +201,8 @@ def square(
     Returns:
         uint8 pixels.
     """
-    scale = side / min(image.size)
-    width, height = (max(side, round(length * scale)) for length in image.size)
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    image = shrink(image, side)
+    width, height = image.size
     shares = (0.5, 0.5) if generator is None else torch.rand(2, generator=generator).tolist()
     left, top = int((width - side) * shares[0]), int((height - side) * shares[1])
     window = image.crop((left, top, left + side, top + side))

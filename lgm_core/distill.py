@@ -246,5 +246,5 @@ class Distiller:
             for number, loss in block:
                 progress(number, loss)
         with torch.no_grad():
-            images = self.ranks.gather(self.state.images.render(), self.count)
+            images = self.ranks.gather(self.state.images.render(), self.ranks.counts(self.count))
         return Distilled(images, self.labels, list(self.state.losses))
