@@ -183,6 +183,15 @@ _READERS: dict[str, Callable[[str, str, Path], ImageSet]] = {
 }
 
 
+def shrink(image: Image.Image, side: int) -> Image.Image:
+    """Resize the shorter side to `side` (bicubic); an image that has it already is returned as it is."""
+    scale = side / min(image.size)
+    width, height = (max(side, round(length * scale)) for length in image.size)
+    if image.size == (width, height):
+        return image
+    return image.resize((width, height), Image.Resampling.BICUBIC)
+
+
 def square(
     image: Image.Image, side: int, generator: torch.Generator | None = None
 ) -> UInt8[Tensor, "3 {side} {side}"]:
@@ -196,10 +205,8 @@ def square(
     Returns:
         uint8 pixels.
     """
-    scale = side / min(image.size)
-    width, height = (max(side, round(length * scale)) for length in image.size)
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    image = shrink(image, side)
+    width, height = image.size
     shares = (0.5, 0.5) if generator is None else torch.rand(2, generator=generator).tolist()
     left, top = int((width - side) * shares[0]), int((height - side) * shares[1])
     window = image.crop((left, top, left + side, top + side))

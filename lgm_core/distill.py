@@ -254,5 +254,5 @@ class Distiller:
                 progress(number, loss)
             keep()
         with torch.no_grad():
-            images = self.ranks.gather(self.state.images.render(), self.count)
+            images = self.ranks.gather(self.state.images.render(), self.ranks.counts(self.count))
         return Distilled(images, self.labels, list(self.state.losses))

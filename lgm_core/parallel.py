@@ -75,28 +75,37 @@ class Ranks:
         with _others_alive():
             return _SumOverRanks.apply(value)  # pyright: ignore[reportReturnType]
 
-    def gather(self, rows: Float[Tensor, "n *rest"], count: int) -> Float[Tensor, "k *rest"]:
+    def counts(self, count: int) -> list[int]:
+        """How many of `count` items every rank owns."""
+        return [len(self.share(count, rank)) for rank in range(self.world)]
+
+    def gather(
+        self, rows: Float[Tensor, "n *rest"], counts: list[int], result: Tensor | None = None
+    ) -> Float[Tensor, "k *rest"]:
         """On rank 0 all ranks' rows in order, on the CPU; on the others their own.
 
         Args:
-            rows: as many as this rank's :meth:`share` of `count`.
-            count: rows of all ranks together.
+            rows: this rank's, on the device that the ranks communicate from.
+            counts: number of rows of every rank.
+            result: where rank 0 puts them, [sum of counts, *rest] on the CPU; new memory by default.
 
         Raises:
             InputError: if another rank has ended.
         """
-        if self.world == 1:
-            return rows.cpu()
-        with _others_alive():
-            if not self.first:
+        if not self.first:
+            with _others_alive():
                 distributed.send(rows.contiguous(), dst=0)
-                return rows.cpu()
-            gathered = [rows.cpu()]
-            for rank in range(1, self.world):
-                received = rows.new_empty(len(self.share(count, rank)), *rows.shape[1:])
+            return rows.cpu()
+        gathered = torch.empty(sum(counts), *rows.shape[1:], dtype=rows.dtype) if result is None else result
+        start = counts[0]
+        gathered[:start] = rows
+        for rank in range(1, self.world):
+            received = rows.new_empty(counts[rank], *rows.shape[1:])
+            with _others_alive():
                 distributed.recv(received, src=rank)
-                gathered.append(received.cpu())
-        return torch.cat(gathered)
+            gathered[start : start + counts[rank]] = received
+            start += counts[rank]
+        return gathered
 
     def collect(self, value: Value) -> list[Value]:
         """Every rank's plain value, in order, on every rank.

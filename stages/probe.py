@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from stages.boundary import check_cell, named, progress_bar, read_layout, read_machine, read_params, run_stage
+from stages.boundary import check_cell, named, progress_bar, read_layout, read_machine, read_params
+from stages.launch import run_shared_stage
 
 
 def main(dataset: str, source: str) -> None:
@@ -14,19 +15,24 @@ def main(dataset: str, source: str) -> None:
     from lgm_core.distilled import load_distilled
     from lgm_core.evaluation import LabeledImages, evaluate_sets, real_baselines
     from lgm_core.features import load_features
+    from lgm_core.parallel import own_ranks
     from lgm_core.seeds import derive_seed
     from lgm_core.store import read_json, write_json
 
-    layout, machine, method = read_layout(params), read_machine(), params.method
+    layout, machine, method, ranks = read_layout(params), read_machine(), params.method, own_ranks()
     train, _ = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
     made_by = f"dvc repro -f distill@{dataset}-{source}"
     images, labels = load_distilled(layout.distilled(dataset, source), train.classes, made_by=made_by)
     targets: dict[str, Any] = {}
-    for target, row in params.backbones.items():
+    for target, row in list(params.backbones.items())[ranks.rank :: ranks.world]:
         made_by = f"dvc repro -f features@{dataset}-{target}"
         cache = load_features(layout.features(dataset, target), made_by=made_by)
         model = open_backbone(
-            row, input_size=method.input_size, normalization=params.normalization, device=machine.device
+            row,
+            input_size=method.input_size,
+            normalization=params.normalization,
+            device=machine.device,
+            compiled=machine.compiled,
         )
         sets = {"distilled": [LabeledImages(images, labels)]}
         if target == source:
@@ -39,8 +45,10 @@ def main(dataset: str, source: str) -> None:
             targets[target] = evaluate_sets(
                 model, cache, sets, params.probe, input_size=method.input_size, seed=seed, progress=bar.update
             )
-    write_json(layout.probe(dataset, source), {"source": source, "targets": targets})
+    every = {target: found for part in ranks.collect(targets) for target, found in part.items()}
+    if ranks.first:
+        write_json(layout.probe(dataset, source), {"source": source, "targets": every})
 
 
 if __name__ == "__main__":
-    run_stage(main, ("dataset", "source"))
+    run_shared_stage(main, ("dataset", "source"))

@@ -6,17 +6,22 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from lgm_core.backbones import FrozenBackbone
+from lgm_core.datasets import ImageSet
 from lgm_core.distill import Distilled, Distiller, RealBank
 from lgm_core.errors import InputError
+from lgm_core.extraction import extract_features
+from lgm_core.memory import file_backed
 from lgm_core.parallel import ALONE, Ranks, join_ranks, own_ranks, spawn_ranks
-from lgm_core.specs import MethodSpec
+from lgm_core.specs import FeatureSpec, MethodSpec, Params
 
 CLASSES, WIDTH, CPU = 10, 5, torch.device("cpu")
 
@@ -34,7 +39,7 @@ def test_shares_are_consecutive_complete_and_equal_but_for_one(count: int, world
 def test_one_rank_is_the_identity_and_needs_no_process_group(generator: torch.Generator) -> None:
     rows = torch.randn(3, 2, generator=generator)
     assert ALONE.sum(rows) is rows
-    assert torch.equal(ALONE.gather(rows, 3), rows)
+    assert torch.equal(ALONE.gather(rows, [3]), rows)
     assert ALONE.collect("x") == ["x"]
     assert own_ranks() == ALONE
 
@@ -47,7 +52,7 @@ def _exchange(rank: int, world: int, rendezvous: str, folder: str) -> None:
         total = ranks.sum(own)
         (total**2).sum().backward()
         rows = torch.tensor([[float(row)] for row in ranks.share(5)])
-        gathered = ranks.gather(rows, 5)
+        gathered = ranks.gather(rows, ranks.counts(5))
         found = (ranks, total.tolist(), own.grad.tolist(), gathered.flatten().tolist(), ranks.collect(rank))
         Path(folder, str(rank)).write_text(repr(found))
 
@@ -129,3 +134,56 @@ def test_more_ranks_than_images_is_an_error_that_says_how_many_are_possible(
 ) -> None:
     with pytest.raises(InputError, match="at most 10"):
         Distiller(tiny_backbone(WIDTH), _bank(), method(), seed=0, ranks=Ranks(0, 11))
+
+
+def _extract_rank(
+    rank: int, world: int, rendezvous: str, backbone: FrozenBackbone, spec: FeatureSpec, folder: str
+) -> None:
+    torch.set_num_threads(1)
+    with join_ranks(rank, world, rendezvous, CPU):
+        allocate = partial(file_backed, Path(folder))
+        cache = extract_features(backbone, _splits(), spec, seed=3, ranks=own_ranks(), allocate=allocate)
+        torch.save((cache.train, cache.test, cache.real_views, cache.full_views), f"{folder}/{rank}.pt")
+
+
+def _splits() -> tuple[ImageSet, ImageSet]:
+    """330 and 7 pictures: whole batches are shared, so one rank has no test image."""
+
+    def decode(index: int) -> Image.Image:
+        pixels = torch.randint(256, (16 + index % 5, 20, 3), generator=torch.Generator().manual_seed(index))
+        return Image.fromarray(pixels.byte().numpy())
+
+    return tuple(  # pyright: ignore[reportReturnType]
+        ImageSet(("a", "b"), torch.arange(count) % 2, tuple(map(str, range(count))), decode)
+        for count in (330, 7)
+    )
+
+
+def test_ranks_extract_what_one_process_extracts(
+    params: Callable[..., Params], tiny_backbone: Callable[..., FrozenBackbone], tmp_path: Path
+) -> None:
+    spec = params(resolution=16, input_size=12, real_rounds=2, probe={"full_view_rounds": 1}).features()
+    backbone = tiny_backbone(WIDTH)
+    alone = extract_features(backbone, _splits(), spec, seed=3)
+    spawn_ranks(_extract_rank, 2, (backbone, spec, str(tmp_path)))
+    train, test, real_views, full_views = torch.load(tmp_path / "0.pt")
+    assert torch.equal(train, alone.train)
+    assert torch.equal(test, alone.test)
+    assert torch.equal(real_views, alone.real_views)
+    assert torch.equal(full_views, alone.full_views)
+    assert {path.name for path in tmp_path.iterdir()} == {"0.pt", "1.pt"}
+
+
+def test_a_file_backed_tensor_holds_what_is_put_in_it_and_leaves_nothing(tmp_path: Path) -> None:
+    tensor = file_backed(tmp_path, 3, 4)
+    tensor.copy_(torch.arange(12.0).reshape(3, 4))
+    assert tensor.sum() == 66
+    assert file_backed(tmp_path, 0, 4).shape == (0, 4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_room_is_an_error_that_repairs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="GB of features have no room"):
+        file_backed(tmp_path, 2**50)
+    with pytest.raises(InputError, match=r"no room in .*missing"):
+        file_backed(tmp_path / "missing", 1)
