@@ -142,8 +142,8 @@ def _source(value: Any, key: str) -> dict[str, Any]:
     """A data set or backbone: a source in one word, or a mapping with `source` and further keys."""
     if isinstance(value, str) and value.strip():
         return {"source": value}
-    if isinstance(value, Mapping) and isinstance(value.get("source"), str):
-        return {checks.text(part, key): value[part] for part in value}
+    if isinstance(value, Mapping) and "source" in value:
+        return {checks.text(part, key): checks.text(value[part], f"{key}.{part}") for part in value}
     raise checks.reject(key, value, "a source such as toy:shapes or timm:<tag>, or a mapping with source")
 
 

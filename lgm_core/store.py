@@ -198,6 +198,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """
     from safetensors.torch import save_file
 
+    if CHECKSUM_KEY in metadata:
+        raise ValueError(f"{CHECKSUM_KEY!r} is the checksum's own key and cannot be metadata")
     header = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header[CHECKSUM_KEY] = checksum(stored, header)
