@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lgm_core.errors import InputError
+from lgm_core.memory import upload
 from lgm_core.specs import NO_AUGMENTATION, AugmentSpec
 
 _CROP_TRIES = 10
@@ -88,8 +89,8 @@ def apply_views(
         size: side of the result in pixels.
         spec: the noise's mean and standard deviation.
     """
-    left, top, width, height = views.window.to(images.device, non_blocking=True).unbind(dim=1)
-    sign = torch.where(views.flip.to(images.device, non_blocking=True), -1.0, 1.0)
+    left, top, width, height = upload(views.window, images.device).unbind(dim=1)
+    sign = torch.where(upload(views.flip, images.device), -1.0, 1.0)
     zero = torch.zeros_like(width)
     # Output coordinates u, v in [-1, 1] → input coordinates in [-1, 1]; a flip mirrors the input's x axis.
     theta = torch.stack(

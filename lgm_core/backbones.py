@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lgm_core.errors import InputError
 from lgm_core.folding import fold_batch_norm
+from lgm_core.padding import fix_padding
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +154,7 @@ def load_backbone(
     input_size: int,
     normalization: str = "pretrained",
     device: torch.device | str = "cpu",
+    compiled: bool = False,
 ) -> FrozenBackbone:
     """Build the model, load its weights and prepare it for speed.
 
@@ -161,6 +163,7 @@ def load_backbone(
         input_size: side in pixels of the images it will see.
         normalization: `pretrained`, the row's own statistics, or `imagenet`.
         device: where it runs; on a GPU the backbone runs in bfloat16 under autocast.
+        compiled: hand the model to torch.compile, which takes minutes at the first batch of every size.
 
     Raises:
         InputError: if the model is unknown or its weights cannot be had.
@@ -169,23 +172,33 @@ def load_backbone(
     if normalization == "imagenet":
         mean, std = IMAGENET_MEAN, IMAGENET_STD
     folded = fold_batch_norm(model.eval(), input_size)
-    logger.debug("%s: %d batch norms folded", row.tag, folded)
+    fixed = fix_padding(model, input_size)
+    logger.debug("%s: %d batch norms folded, %d paddings fixed", row.tag, folded, fixed)
     convolutional = any(isinstance(part, nn.Conv2d) for part in list(model.modules())[3:])
     attention = any("attn" in label for label, _ in model.named_modules())
     backbone = FrozenBackbone(model, mean, std, channels_last=convolutional and not attention)
     backbone.to(device)
     if torch.device(device).type == "cuda":
         backbone.autocast_dtype = torch.bfloat16
+    if compiled:
+        backbone.model.compile()
     return backbone
 
 
 def open_backbone(
-    source: dict[str, str], *, input_size: int, normalization: str, device: torch.device | str
+    source: dict[str, str],
+    *,
+    input_size: int,
+    normalization: str,
+    device: torch.device | str,
+    compiled: bool = False,
 ) -> FrozenBackbone:
     """:func:`load_backbone` for a backbone as the params file gives it."""
     overrides = {key: value for key, value in source.items() if key != "source"}
     row = backbone_row(source["source"], overrides)
-    return load_backbone(row, input_size=input_size, normalization=normalization, device=device)
+    return load_backbone(
+        row, input_size=input_size, normalization=normalization, device=device, compiled=compiled
+    )
 
 
 def _build_timm(row: BackboneRow, input_size: int) -> tuple[nn.Module, Statistics, Statistics]:

@@ -16,10 +16,11 @@ from lgm_core.probe import (
     ridge_percent,
     train_heads,
 )
+from lgm_core.provenance import settings_of, versions
 from lgm_core.seeds import derive_seed
 from lgm_core.specs import ProbeSpec
 
-FULL_PROBE_SETTINGS = (
+_FULL_PROBE_SETTINGS = (
     "full_epochs", "batch_size", "learning_rate", "head_std", "seeds", "random_seeds", "patience", "holdout",
 )  # fmt: skip
 
@@ -62,3 +63,8 @@ def evaluate_full(
         "nearest_class_mean": nearest_class_mean_percent(*samples),
         "ridge": ridge_percent(*samples, seed=seed, holdout=spec.holdout),
     }
+
+
+def full_probe_facts(spec: ProbeSpec) -> dict[str, Any]:
+    """What these accuracies depend on besides the images: settings and versions."""
+    return {"probe": settings_of(spec, _FULL_PROBE_SETTINGS), "versions": versions()}

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -33,7 +34,7 @@ class ImageSet:
         classes: class names; a label is a position in them.
         labels: [N].
         names: a stable name for every image, such as its path below the data set's folder.
-        decode: image number → RGB picture of any size.
+        decode: image number → RGB picture of any size; can be pickled, for processes that decode.
         groups: [N], positions in `group_names`, where the set has groups such as class × background;
             worst-group accuracy is over those of the test set.
         group_names: names of the groups; empty where there are none.
@@ -104,7 +105,7 @@ def _read_toy(place: str, split: str, data_root: Path) -> ImageSet:
         row.classes,
         torch.tensor([row.classes.index(name) for name, _, _ in members]),
         tuple(f"{split}/{group}/{member[2]}" for group, member in zip(groups, members, strict=True)),
-        lambda index: toydata.toy_image(place, split, index),
+        partial(toydata.toy_image, place, split),
         **_grouping(groups, group_names if len(group_names) > len(row.classes) else ()),
     )
 
@@ -133,13 +134,14 @@ def _read_digits(place: str, split: str, data_root: Path) -> ImageSet:
     )
     chosen = sorted(parts[SPLITS.index(split)])
 
-    def decode(index: int) -> Image.Image:
-        pixels = (digits.images[chosen[index]] * (255 / 16)).round().astype("uint8")
-        return Image.fromarray(pixels).convert("RGB")
-
+    pixels = (digits.images[chosen] * (255 / 16)).round().astype("uint8")
     labels = torch.tensor([int(digits.target[number]) for number in chosen])
     names = tuple(f"digits/{number}" for number in chosen)
-    return ImageSet(tuple(str(digit) for digit in range(10)), labels, names, decode)
+    return ImageSet(tuple(str(digit) for digit in range(10)), labels, names, partial(_digit, pixels))
+
+
+def _digit(pixels: Any, index: int) -> Image.Image:
+    return Image.fromarray(pixels[index]).convert("RGB")
 
 
 def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
@@ -165,8 +167,12 @@ def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
         tuple(classes),
         torch.tensor(labels),
         tuple(str(path.relative_to(root)) for path in paths),
-        lambda index: decode_file(paths[index]),
+        partial(_decode_number, paths),
     )
+
+
+def _decode_number(paths: list[Path], index: int) -> Image.Image:
+    return decode_file(paths[index])
 
 
 def _image_files(folder: Path) -> list[Path]:
@@ -193,9 +199,18 @@ _READERS: dict[str, Callable[[str, str, Path], ImageSet]] = {
 }
 
 
+def shrink(image: Image.Image, side: int) -> Image.Image:
+    """Resize the shorter side to `side` (bicubic); an image that has it already is returned as it is."""
+    scale = side / min(image.size)
+    width, height = (max(side, round(length * scale)) for length in image.size)
+    if image.size == (width, height):
+        return image
+    return image.resize((width, height), Image.Resampling.BICUBIC)
+
+
 def square(
     image: Image.Image, side: int, generator: torch.Generator | None = None
-) -> Int[Tensor, "3 {side} {side}"]:
+) -> UInt8[Tensor, "3 {side} {side}"]:
     """Resize the shorter side to `side` (bicubic) and cut a square out of the middle, or at random.
 
     Args:
@@ -206,10 +221,8 @@ def square(
     Returns:
         uint8 pixels.
     """
-    scale = side / min(image.size)
-    width, height = (max(side, round(length * scale)) for length in image.size)
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    image = shrink(image, side)
+    width, height = image.size
     shares = (0.5, 0.5) if generator is None else torch.rand(2, generator=generator).tolist()
     left, top = int((width - side) * shares[0]), int((height - side) * shares[1])
     window = image.crop((left, top, left + side, top + side))

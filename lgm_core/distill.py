@@ -1,15 +1,17 @@
 """Linear Gradient Matching: the loop that turns random pyramids into one image per class (write-up §3).
 
 Each step renders the images, makes K views of each, runs them through the frozen backbone, and compares the
-closed-form gradient of M random heads on those features with the gradient on cached real features. The loss
-depends on the images only through the features Z, so the backward pass has two parts that meet at dLoss/dZ:
-through the heads it is small arithmetic, through the backbone one ordinary pass. Where the views do not fit
-into memory at once, Z is first computed without a graph, and every micro-batch is then made again from the
-same draws and back-propagated; the result is the same gradient at a bounded peak of memory.
+closed-form gradient of M random heads on those features with the gradient on cached real features. Only one
+ordinary backward pass goes through the backbone, in micro-batches where memory asks for it (synthesis).
+
+Several processes share a run by images: a rank renders and updates its own, and all that the ranks exchange
+is their part of the heads' gradient, M × C × (F + 1) numbers. All draws are named by step, image and view,
+not by process, so the result is that of one process.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,62 +21,24 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lgm_core.augment import Views, draw_for, view
+from lgm_core.augment import draw_for
 from lgm_core.backbones import FrozenBackbone
+from lgm_core.bank import RealBank, real_gradient
 from lgm_core.errors import InputError
-from lgm_core.features import FeatureCache
-from lgm_core.gradients import Heads, draw_heads, head_gradient, matching_loss
+from lgm_core.gradients import Heads, draw_heads, matching_loss
+from lgm_core.memory import Backoff, fitting_views
+from lgm_core.parallel import ALONE, Ranks
 from lgm_core.pyramid import SyntheticImages
 from lgm_core.seeds import named_generator
-from lgm_core.specs import NO_AUGMENTATION, WHOLE_BANK, MethodSpec
+from lgm_core.specs import MethodSpec
+from lgm_core.synthesis import Synthesis, SyntheticViews
+
+__all__ = ["DistillState", "Distilled", "Distiller", "RealBank"]
 
 Progress = Callable[[int, float], None]
 
-
-@dataclass(frozen=True)
-class RealBank:
-    """Cached real features for the real gradient.
-
-    Attributes:
-        views: [R, N, F], R augmentation rounds.
-        labels: [N].
-        classes: C.
-    """
-
-    views: Float[Tensor, "r n f"]
-    labels: Int[Tensor, " n"]
-    classes: int
-
-    def to(self, device: torch.device | str) -> RealBank:
-        """The same bank on a device."""
-        return RealBank(self.views.to(device), self.labels.to(device), self.classes)
-
-    def batch(
-        self, size: int | str, generator: torch.Generator
-    ) -> tuple[Float[Tensor, "b f"], Int[Tensor, " b"]]:
-        """`size` different images, each in a random round; or every image in every round.
-
-        Raises:
-            InputError: if fewer images exist than were asked for.
-        """
-        rounds, count, width = self.views.shape
-        if size == WHOLE_BANK:
-            return self.views.reshape(-1, width), self.labels.repeat(rounds)
-        if not isinstance(size, int) or size > count:
-            raise InputError(
-                f"params.yaml: real_batch is {size}, but the data set has {count} training images; "
-                f"allowed: up to {count}, or {WHOLE_BANK!r}."
-            )
-        device = self.views.device
-        chosen = torch.randperm(count, generator=generator, device=device)[:size]
-        which = torch.randint(rounds, (size,), generator=generator, device=device)
-        return self.views[which, chosen], self.labels[chosen]
-
-
-def real_bank(cache: FeatureCache, method: MethodSpec) -> RealBank:
-    """The real side of `method`: augmented views, or the centre views where it does not augment."""
-    views = cache.train[None] if method.augment == NO_AUGMENTATION else cache.real_views
-    return RealBank(views, cache.train_labels, len(cache.classes))
+_STEPS_AT_ONCE = 20
+"""Steps between two looks at the losses on a GPU, which make the host wait for it."""
 
 
 @dataclass
@@ -89,10 +53,11 @@ class DistillState:
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors and numbers."""
         return {
+            "indices": self.images.indices,
             "step": self.step,
             "losses": torch.tensor(self.losses, dtype=torch.float64),
             "levels": [level.detach().clone() for level in self.images.levels],
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
         }
 
 
@@ -125,46 +90,6 @@ def make_optimizer(method: MethodSpec, levels: list[Tensor]) -> torch.optim.Opti
     return torch.optim.Adam(levels, lr=method.learning_rate)
 
 
-class _Synthesis:
-    """One step's views of the synthetic images: made, and made again, micro-batch by micro-batch."""
-
-    def __init__(
-        self,
-        backbone: FrozenBackbone,
-        method: MethodSpec,
-        pixels: Float[Tensor, "n 3 r r"],
-        draws: Views | None,
-        micro_batch: int,
-    ) -> None:
-        self.backbone, self.method = backbone, method
-        self.pixels, self.draws = pixels, draws
-        rounds = method.aug_rounds
-        self.sources = torch.arange(len(pixels), device=pixels.device).repeat_interleave(rounds)
-        starts = range(0, len(self.sources), micro_batch)
-        self.parts = [(start, min(start + micro_batch, len(self.sources))) for start in starts]
-
-    def features(self, start: int, stop: int) -> Float[Tensor, "b f"]:
-        """Features of the views from `start` up to `stop`, differentiable in the pixels."""
-        draws = None if self.draws is None else self.draws.part(start, stop)
-        images = self.pixels[self.sources[start:stop]]
-        return self.backbone(view(images, draws, self.method.input_size, self.method.augment))
-
-    def backward(self, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
-        """Back-propagate `loss_of(Z)` into the pixels; the loss, detached."""
-        if len(self.parts) == 1:
-            loss = loss_of(self.features(*self.parts[0]))
-            loss.backward()
-            return loss.detach()
-        with torch.no_grad():
-            features = torch.cat([self.features(*part) for part in self.parts])
-        loss = loss_of(features.requires_grad_())
-        loss.backward()
-        assert features.grad is not None
-        for start, stop in self.parts:
-            self.features(start, stop).backward(features.grad[start:stop])
-        return loss.detach()
-
-
 class Distiller:
     """Distils one data set under one backbone.
 
@@ -173,7 +98,12 @@ class Distiller:
         bank: cached real features under the same backbone.
         method: every setting.
         seed: root of all draws.
-        micro_batch: most views in the backbone at once; None: all of them. Changes memory, not the result.
+        micro_batch: most views in the backbone at once; None: as many as fit into memory. Changes memory,
+            not the result.
+        ranks: the processes that share the run; each owns consecutive images.
+
+    Raises:
+        InputError: if there are more ranks than images.
     """
 
     def __init__(
@@ -184,84 +114,145 @@ class Distiller:
         *,
         seed: int,
         micro_batch: int | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.backbone, self.method, self.seed = backbone, method, seed
+        self.backbone, self.method, self.seed, self.ranks = backbone, method, seed, ranks
         self.device = backbone.device
         self.bank = bank.to(self.device)
-        count = bank.classes * method.ipc
-        self.labels = torch.arange(bank.classes, device=self.device).repeat_interleave(method.ipc)
-        self.view_labels = self.labels.repeat_interleave(method.aug_rounds)
-        self.micro_batch = micro_batch or count * method.aug_rounds
-        images = SyntheticImages(list(range(count)), method, seed, self.device)
+        self.count = bank.classes * method.ipc
+        own = ranks.share(self.count)
+        if len(own) == 0:
+            raise InputError(
+                f"{ranks.world} processes cannot share {self.count} synthetic images; use at most "
+                f"{self.count} (LGM_RANKS, or torchrun's --nproc-per-node)."
+            )
+        self.labels = torch.arange(bank.classes).repeat_interleave(method.ipc)
+        self.view_labels = self.labels[own.start : own.stop].repeat_interleave(method.aug_rounds)
+        self.view_labels = self.view_labels.to(self.device)
+        self.backoff = Backoff(micro_batch) if micro_batch else None
+        images = SyntheticImages(list(own), method, seed, self.device)
         self.state = DistillState(images, make_optimizer(method, images.levels))
 
     def load_state(self, saved: dict[str, Any]) -> None:
-        """Go on from what :meth:`DistillState.state_dict` returned."""
+        """Go on from what :meth:`DistillState.state_dict` returned on the same rank of as many.
+
+        Raises:
+            InputError: if it is the state of other images.
+        """
         state = self.state
+        if saved["indices"] != state.images.indices:
+            raise InputError(
+                "The saved state is of other images: it was written by another number of processes. "
+                "Use as many as before, or start over."
+            )
         state.step = saved["step"]
         state.losses = saved["losses"].tolist()
         state.images.levels = [level.to(self.device).clone().requires_grad_() for level in saved["levels"]]
         state.optimizer = make_optimizer(self.method, state.images.levels)
-        state.optimizer.load_state_dict(saved["optimizer"])
+        state.optimizer.load_state_dict(copy.deepcopy(saved["optimizer"]))
 
-    def _loss(self, features: Tensor, heads: Heads, real: Tensor) -> Tensor:
-        synthetic = head_gradient(features, self.view_labels, heads, include_bias=self.method.include_bias)
-        return matching_loss(real, synthetic)
+    def _heads_and_target(self) -> tuple[Heads, Float[Tensor, "m c g"]]:
+        """The step's random heads and G_real under them, equal on all ranks."""
+        method, bank, step = self.method, self.bank, self.state.step
+        heads = draw_heads(
+            method.head_draws,
+            bank.classes,
+            bank.views.shape[2],
+            init=method.head_init,
+            std=method.head_std,
+            generator=named_generator(self.seed, "heads", step, device=self.device),
+        )
+        generator = named_generator(self.seed, "real", step, device=bank.views.device)
+        features, labels = bank.batch(method.real_batch, generator)
+        return heads, real_gradient(
+            features, labels, heads, include_bias=method.include_bias, ranks=self.ranks
+        )
+
+    def _views(self, pixels: Float[Tensor, "n 3 r r"]) -> SyntheticViews:
+        """Views of the own images: drawn for all images, so that the draws do not depend on the ranks."""
+        method, own = self.method, self.ranks.share(self.count)
+        generator = named_generator(self.seed, "views", self.state.step)
+        draws = draw_for(method.augment, self.count * method.aug_rounds, generator)
+        if draws is not None:
+            draws = draws.part(own.start * method.aug_rounds, own.stop * method.aug_rounds)
+        return SyntheticViews(pixels, self.view_labels, draws, method)
+
+    def _sized(self, synthesis: Synthesis) -> Backoff:
+        """The micro-batch, found at the first step where none was given."""
+        if self.backoff is None:
+            views = fitting_views(
+                lambda count: synthesis.gradient(0, count),
+                len(synthesis.views),
+                self.device,
+                processes=self.ranks.world,
+            )
+            self.backoff = Backoff(views)
+        return self.backoff
+
+    def _pixel_gradient(self, pixels: Float[Tensor, "n 3 r r"]) -> tuple[Tensor, Tensor]:
+        """∂L/∂pixels of the own images, and L; changes no state but the micro-batch."""
+        heads, real = self._heads_and_target()
+        total = self.count * self.method.aug_rounds
+        synthesis = Synthesis(self.backbone, self._views(pixels), heads, total)
+        backoff = self._sized(synthesis)
+        pending = backoff.run(synthesis.forward)
+        synthetic = self.ranks.sum(pending.value).requires_grad_()
+        loss = matching_loss(real, synthetic)
+        (direction,) = torch.autograd.grad(loss, synthetic)
+        gradient = backoff.run(lambda views: synthesis.backward(pending, direction, views))
+        return gradient, loss.detach()
 
     def step(self) -> Tensor:
-        """One update of the images; the loss before it, on the device."""
+        """One update of the own images; the loss before it, equal on all ranks, on the device."""
         state, method = self.state, self.method
         if state.images.due(state.step):
             state.images.grow()
             state.optimizer = make_optimizer(method, state.images.levels)
-        generator = named_generator(self.seed, "real and heads", state.step, device=self.device)
-        heads = draw_heads(
-            method.head_draws,
-            self.bank.classes,
-            self.bank.views.shape[2],
-            init=method.head_init,
-            std=method.head_std,
-            generator=generator,
-        )
-        with torch.no_grad():
-            features, labels = self.bank.batch(method.real_batch, generator)
-            real = head_gradient(features, labels, heads, include_bias=method.include_bias)
         rendered = state.images.render()
-        pixels = rendered.detach().requires_grad_()
-        draws = draw_for(
-            method.augment, len(self.view_labels), named_generator(self.seed, "views", state.step)
-        )
-        synthesis = _Synthesis(self.backbone, method, pixels, draws, self.micro_batch)
-        loss = synthesis.backward(lambda z: self._loss(z, heads, real))
+        gradient, loss = self._pixel_gradient(rendered.detach().requires_grad_())
         state.optimizer.zero_grad(set_to_none=True)
-        rendered.backward(pixels.grad)
+        rendered.backward(gradient)
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(method, state.step)
         state.optimizer.step()
         state.step += 1
         return loss
 
-    def _steps(self) -> Iterator[tuple[int, float]]:
-        """Run to the end; yields (step number, loss) and stops at a loss that is not finite."""
+    def _blocks(self) -> Iterator[list[tuple[int, float]]]:
+        """Run to the end; yields blocks of (step number, loss), all finite, with the state after the last."""
+        size = _STEPS_AT_ONCE if self.device.type == "cuda" else 1
         while self.state.step < self.method.steps:
-            number = self.state.step
-            loss = self.step().item()
-            if not math.isfinite(loss):
-                raise InputError(
-                    f"The loss became {loss} at step {number} (learning rate "
-                    f"{learning_rate(self.method, number):g}). Lower learning_rate in params.yaml."
-                )
-            self.state.losses.append(loss)
-            yield number, loss
+            first = self.state.step
+            count = min(size, self.method.steps - first)
+            losses = torch.stack([self.step() for _ in range(count)]).tolist()
+            for number, loss in enumerate(losses, first):
+                if not math.isfinite(loss):
+                    raise InputError(
+                        f"The loss became {loss} at step {number} (learning rate "
+                        f"{learning_rate(self.method, number):g}). Lower learning_rate in params.yaml."
+                    )
+            self.state.losses.extend(losses)
+            yield list(enumerate(losses, first))
 
-    def run(self, progress: Progress = lambda step, loss: None) -> Distilled:
+    def run(
+        self, progress: Progress = lambda step, loss: None, keep: Callable[[], None] = lambda: None
+    ) -> Distilled:
         """Run all remaining steps.
+
+        Args:
+            progress: told the number and the loss of every step.
+            keep: called now and then between two steps, when the state is whole.
+
+        Returns:
+            All images on rank 0; on the others only their own, with all labels.
 
         Raises:
             InputError: if the loss stops being finite.
         """
-        for number, loss in self._steps():
-            progress(number, loss)
+        for block in self._blocks():
+            for number, loss in block:
+                progress(number, loss)
+            keep()
         with torch.no_grad():
-            images = self.state.images.render().cpu()
-        return Distilled(images, self.labels.cpu(), list(self.state.losses))
+            images = self.ranks.gather(self.state.images.render(), self.ranks.counts(self.count))
+        return Distilled(images, self.labels, list(self.state.losses))

@@ -4,7 +4,7 @@ images.safetensors     images [n, 3, r, r] in [0, 1], labels [n]; class names an
 images/<class>/<k>.png the same, rounded to 8 bits
 grid.png               all of them at a glance
 history.csv            loss before every step
-settings.json          what made it, and how long it took
+settings.json          what made it, class names, names of the pictures
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 from lgm_core.errors import InputError
 from lgm_core.layout import picture_names
 from lgm_core.pictures import image_grid
+from lgm_core.provenance import versions
 from lgm_core.store import (
     read_tensors,
     replacing_folder,
@@ -49,22 +50,22 @@ def save_distilled(
         result: images, labels, losses.
         classes: names, by label.
         method: the settings used.
-        facts: further JSON-like values: data set, backbone, seed, seconds, versions.
+        facts: further JSON-like values: data set, backbone, seed.
     """
     pictures = picture_names(classes, result.labels.tolist())
-    settings = {"method": asdict(method), **facts, "classes": list(classes), "pictures": pictures}
+    settings = {"method": asdict(method), **facts, "versions": versions()}
     with replacing_folder(folder) as new:
         write_tensors(
             new / _TENSORS,
             {"images": result.images, "labels": result.labels},
-            {"classes": list(classes), "settings": settings},
+            {"classes": list(classes), "method": asdict(method)},
         )
         for image, picture in zip(result.images, pictures, strict=True):
             write_png(new / picture, image)
         write_png(new / "grid.png", image_grid(result.images))
         rows = [f"{step},{loss:.6f}" for step, loss in enumerate(result.losses)]
         write_text(new / "history.csv", "\n".join(["step,loss", *rows]) + "\n")
-        write_json(new / "settings.json", settings)
+        write_json(new / "settings.json", {**settings, "classes": list(classes), "pictures": pictures})
 
 
 def load_distilled(

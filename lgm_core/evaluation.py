@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -20,11 +21,12 @@ from lgm_core.probe import (
     nearest_neighbor_percent,
     train_heads,
 )
+from lgm_core.provenance import settings_of, versions
 from lgm_core.seeds import derive_seed, named_generator
 from lgm_core.specs import ProbeSpec
 
 _VIEWS_AT_ONCE = 200
-PROBE_SETTINGS = (
+_PROBE_SETTINGS = (
     "epochs", "batch_size", "learning_rate", "head_std", "seeds", "view_rounds", "patience", "holdout",
     "augment",
 )  # fmt: skip
@@ -129,16 +131,23 @@ def evaluate_sets(
 
 
 def real_baselines(
-    train: ImageSet, chosen: dict[str, list[list[int]]], side: int
+    train: ImageSet, neighbors: Int[Tensor, " k"], chosen: dict[str, list[list[int]]], side: int
 ) -> dict[str, list[LabeledImages]]:
-    """The real training sets that a distilled one is compared with.
+    """The real training sets that a distilled one is compared with: Neighbors, Centroids, Random.
 
     Args:
         train: the training images.
-        chosen: their numbers by baseline, one list per draw.
+        neighbors: numbers of those nearest to the distilled images.
+        chosen: numbers of the other baselines, one list per draw.
         side: of the images in pixels.
     """
+    numbers = {"neighbors": [neighbors.tolist()], **chosen}
     return {
         name: [LabeledImages(squares(train, draw, side), train.labels[draw]) for draw in draws]
-        for name, draws in chosen.items()
+        for name, draws in numbers.items()
     }
+
+
+def probe_facts(spec: ProbeSpec) -> dict[str, Any]:
+    """What these accuracies depend on besides the images: settings and versions."""
+    return {"probe": settings_of(spec, _PROBE_SETTINGS), "versions": versions()}

@@ -6,21 +6,25 @@ and `full_view_rounds` views the probe on the full data set.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
-from lgm_core.augment import center_crop, draw_for, view
+from lgm_core.augment import Views, center_crop, draw_for, view
 from lgm_core.backbones import FrozenBackbone
-from lgm_core.datasets import ImageSet, square
+from lgm_core.datasets import ImageSet, shrink, square
 from lgm_core.errors import InputError
 from lgm_core.features import FeatureCache
-from lgm_core.seeds import derive_seed, named_generator
+from lgm_core.memory import download
+from lgm_core.parallel import ALONE, Ranks
+from lgm_core.seeds import named_generator
 from lgm_core.specs import NO_AUGMENTATION, AugmentSpec, FeatureSpec
 
 _BATCH_IMAGES = 100
@@ -28,29 +32,90 @@ Progress = Callable[[int], None]
 
 
 class _Squares(Dataset[Tensor]):
-    """Image number i → uint8 [1 + rounds, 3, side, side]: the centre square, then randomly placed ones."""
+    """Image number i → uint8 [1 + rounds, 3, side, side]: the centre square, then a random one per round.
 
-    def __init__(self, images: ImageSet, side: int, rounds: int, seed: int) -> None:
+    Squares are named by round and image, so that another round shifts none of them.
+    """
+
+    def __init__(self, images: ImageSet, side: int, rounds: list[str], seed: int) -> None:
         self.images, self.side, self.rounds, self.seed = images, side, rounds, seed
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> Tensor:
-        picture = self.images.decode(index)
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, "square", index))
-        placed = [square(picture, self.side, generator) for _ in range(self.rounds)]
+        picture = shrink(self.images.decode(index), self.side)
+        placed = [
+            square(picture, self.side, named_generator(self.seed, "square", name, index))
+            for name in self.rounds
+        ]
         return torch.stack([square(picture, self.side), *placed])
 
 
-def _batches(squares: _Squares, workers: int) -> Iterator[tuple[slice, Tensor]]:
+def _batches(squares: _Squares, numbers: range, workers: int) -> Iterator[tuple[slice, Tensor]]:
+    """Decoded batches of the images `numbers`, with their places in it."""
     loader = DataLoader(
-        squares, batch_size=_BATCH_IMAGES, num_workers=workers, pin_memory=torch.cuda.is_available()
+        Subset(squares, numbers),
+        batch_size=_BATCH_IMAGES,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
     )
     start = 0
     for batch in loader:
         yield slice(start, start + len(batch)), batch
         start += len(batch)
+
+
+def _uploaded(
+    batches: Iterable[tuple[slice, Tensor]], device: torch.device
+) -> Iterator[tuple[slice, Tensor]]:
+    """The batches on a device; a GPU gets the next one while it computes."""
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+    for place, batch in batches:
+        if stream is None:
+            yield place, batch.to(device)
+            continue
+        with torch.cuda.stream(stream):
+            pixels = batch.to(device, non_blocking=True)
+        torch.cuda.current_stream(device).wait_stream(stream)
+        pixels.record_stream(torch.cuda.current_stream(device))
+        yield place, pixels
+
+
+@dataclass(frozen=True)
+class _Rounds:
+    """Which views of an image are wanted besides the centre one, and what was drawn for them.
+
+    Attributes:
+        augments: how the views of each round are made.
+        draws: of all images, for each round; None where augmentation is off.
+        input_size: side in pixels of what the backbone sees.
+    """
+
+    augments: list[AugmentSpec | str]
+    draws: list[Views | None]
+    input_size: int
+
+    def features(
+        self, backbone: FrozenBackbone, squares: UInt8[Tensor, "b v 3 r r"], first: int
+    ) -> Float[Tensor, "v b f"]:
+        """Features of all views of a batch that begins with image number `first`."""
+        found = [backbone(center_crop(squares[:, 0].float() / 255, self.input_size))]
+        for number, (augment, drawn) in enumerate(zip(self.augments, self.draws, strict=True), 1):
+            part = None if drawn is None else drawn.part(first, first + len(squares))
+            pixels = squares[:, number].float() / 255
+            found.append(backbone(view(pixels, part, self.input_size, augment)))
+        return torch.stack(found)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How to extract: all that does not change the result."""
+
+    workers: int
+    ranks: Ranks
+    allocate: Callable[..., Tensor]
+    progress: Progress
 
 
 @torch.no_grad()
@@ -59,28 +124,44 @@ def _extract(
     images: ImageSet,
     spec: FeatureSpec,
     rounds: list[tuple[str, AugmentSpec | str]],
-    *,
     seed: int,
-    workers: int,
-    progress: Progress,
+    how: _Way,
 ) -> Float[Tensor, "v n f"]:
-    """Features of the centre view and of one view for every entry of `rounds` (name, augmentation)."""
-    device = backbone.device
-    squares = _Squares(images, spec.resolution, len(rounds), seed)
+    """Features of the centre view and of one view for every entry of `rounds` (name, augmentation).
+
+    On rank 0 of all images; on the others of their own.
+    """
     draws = [draw_for(augment, len(images), named_generator(seed, "view", name)) for name, augment in rounds]
-    result = torch.empty(1 + len(rounds), len(images), backbone.width(spec.input_size))
-    for place, batch in _batches(squares, workers):
-        pixels = batch.to(device, non_blocking=True).float() / 255
-        result[0, place] = backbone(center_crop(pixels[:, 0], spec.input_size)).cpu()
-        for number, (_, augment) in enumerate(rounds):
-            drawn = draws[number]
-            part = None if drawn is None else drawn.part(place.start, place.stop)
-            views = view(pixels[:, 1 + number], part, spec.input_size, augment)
-            result[1 + number, place] = backbone(views).cpu()
-        progress(len(batch))
-    if not result.isfinite().all():
-        raise InputError("The backbone's features are not finite; check its checkpoint and normalisation.")
+    wanted = _Rounds([augment for _, augment in rounds], draws, spec.input_size)
+    # Whole batches are shared, so that every image is in the same batch whatever the number of ranks.
+    batches = how.ranks.counts(-(-len(images) // _BATCH_IMAGES))
+    edges = [min(len(images), sum(batches[:rank]) * _BATCH_IMAGES) for rank in range(how.ranks.world + 1)]
+    counts = [stop - start for start, stop in pairwise(edges)]
+    own = range(edges[how.ranks.rank], edges[how.ranks.rank + 1])
+    total = len(images) if how.ranks.first else len(own)
+    result = how.allocate(1 + len(rounds), total, backbone.width(spec.input_size))
+    squares = _Squares(images, spec.resolution, [name for name, _ in rounds], seed)
+    waiting: Callable[[], None] | None = None
+    for place, pixels in _uploaded(_batches(squares, own, how.workers), backbone.device):
+        features = download(wanted.features(backbone, pixels, own.start + place.start))
+        if waiting is not None:
+            waiting()
+        waiting = partial(_keep, result, place, features, how.progress)
+    if waiting is not None:
+        waiting()
+    if how.ranks.world > 1:
+        for rows in result:
+            how.ranks.gather(rows[: len(own)].to(backbone.device), counts, rows)
     return result
+
+
+def _keep(result: Tensor, place: slice, features: Callable[[], Tensor], progress: Progress) -> None:
+    """Put a batch's features where they belong, as soon as they have arrived."""
+    found = features()
+    if not found.isfinite().all():
+        raise InputError("The backbone's features are not finite; check its checkpoint and normalisation.")
+    result[:, place] = found
+    progress(found.shape[1])
 
 
 def extract_features(
@@ -91,6 +172,8 @@ def extract_features(
     seed: int,
     workers: int = 0,
     progress: Progress = lambda count: None,
+    ranks: Ranks = ALONE,
+    allocate: Callable[..., Tensor] = torch.empty,
 ) -> FeatureCache:
     """Run the backbone over a data set.
 
@@ -101,6 +184,12 @@ def extract_features(
         seed: root of the draws.
         workers: processes that decode images.
         progress: told how many images were done.
+        ranks: the processes that share the images.
+        allocate: makes the tensor of a given shape that takes the features: in memory, or in a file
+            where they may be larger than that.
+
+    Returns:
+        The whole cache on rank 0; on the others what they computed.
     """
     train, test = splits
     gradient_rounds = 0 if spec.augment == NO_AUGMENTATION else spec.real_rounds
@@ -108,14 +197,14 @@ def extract_features(
         *((f"real {number}", spec.augment) for number in range(gradient_rounds)),
         *((f"full {number}", spec.full_augment) for number in range(spec.full_view_rounds)),
     ]
-    common = {"seed": seed, "workers": workers, "progress": progress}
-    features = _extract(backbone, train, spec, rounds, **common)
+    how = _Way(workers, ranks, allocate, progress)
+    features = _extract(backbone, train, spec, rounds, seed, how)
     centre, augmented = features[0], features[1:]
     return FeatureCache(
         classes=train.classes,
         train=centre,
         train_labels=train.labels,
-        test=_extract(backbone, test, spec, [], **common)[0],
+        test=_extract(backbone, test, spec, [], seed, how)[0],
         test_labels=test.labels,
         real_views=augmented[:gradient_rounds] if gradient_rounds else centre[None],
         full_views=augmented[gradient_rounds:],

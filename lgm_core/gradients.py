@@ -71,14 +71,15 @@ def head_gradient(
     weight, bias = weight.to(features.dtype), bias.to(features.dtype)
     draws, classes, width = weight.shape
     n = features.shape[0] if count is None else count
-    # One matrix product for all heads: [n, F] × [F, M·C], and its transpose below.
-    logits = features @ weight.reshape(-1, width).mT + bias.reshape(-1)
-    targets = functional.one_hot(labels, classes).to(features.dtype)
-    probabilities = logits.reshape(-1, draws, classes).softmax(dim=-1)
-    residual = ((probabilities - targets[:, None, :]) / n).reshape(-1, draws * classes)
-    gradient = (residual.mT @ features).reshape(draws, classes, width)
+    # One matrix product for all heads, [M·C, F] × [F, n], and one back; the samples come last, so that the
+    # softmax over few classes runs along long rows.
+    logits = torch.addmm(bias.reshape(-1, 1), weight.reshape(-1, width), features.mT)
+    probabilities = logits.reshape(draws, classes, -1).softmax(dim=1)
+    targets = functional.one_hot(labels, classes).mT.to(features.dtype)
+    residual = ((probabilities - targets) / n).reshape(draws * classes, -1)
+    gradient = (residual @ features).reshape(draws, classes, width)
     if include_bias:
-        bias_gradient = residual.sum(dim=0).reshape(draws, classes, 1)
+        bias_gradient = residual.sum(dim=1).reshape(draws, classes, 1)
         gradient = torch.cat([gradient, bias_gradient], dim=-1)
     return gradient
 

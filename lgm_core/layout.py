@@ -27,21 +27,36 @@ BASE = ""
 _UNSAFE = str.maketrans({"/": "_", "\\": "_", "\0": "_"})
 
 
+def class_folders(classes: Sequence[str]) -> list[str]:
+    """A folder name for every class: the class's own where that is a safe and new one."""
+    folders: list[str] = []
+    for label, name in enumerate(classes):
+        plain = name.translate(_UNSAFE)
+        folders.append(f"{plain}_{label}" if plain in {"", ".", "..", *folders} else plain)
+    return folders
+
+
 def picture_names(classes: Sequence[str], labels: Sequence[int]) -> list[str]:
     """`images/<class>/<k>.png` for the k-th image of every class, in the order of `labels`."""
+    folders = class_folders(classes)
     seen: dict[int, int] = {}
     names = []
     for label in labels:
         number = seen[label] = seen.get(label, -1) + 1
-        names.append(f"images/{classes[label].translate(_UNSAFE)}/{number}.png")
+        names.append(f"images/{folders[label]}/{number}.png")
     return names
 
 
 def making(verb: str, dataset: str, backbone: str = "", variant: str = BASE) -> str:
-    """The command that makes a cell again; messages about missing cells name it."""
+    """The command that makes a missing cell; messages name it."""
     group, _, name = variant.partition("/")
     stage = f"{verb}_{group}" if variant else verb
-    return f"dvc repro -f {stage}@{'-'.join(filter(None, (dataset, backbone, name)))}"
+    return f"dvc repro {stage}@{'-'.join(filter(None, (dataset, backbone, name)))}"
+
+
+def remaking(verb: str, dataset: str, backbone: str = "", variant: str = BASE) -> str:
+    """The command that makes a damaged cell again."""
+    return making(verb, dataset, backbone, variant).replace("dvc repro", "dvc repro -f", 1)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ the schedule and the optimiser's arithmetic, which works element by element.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from lgm_core.memory import upload
 from lgm_core.seeds import named_generator
 from lgm_core.specs import ProbeSpec
 
@@ -123,28 +125,85 @@ def train_heads(
         [torch.randn(classes, width + 1, generator=g) * spec.head_std for g in generators]
     ).to(device)
     heads[:, :, -1] = 0
-    orders = torch.stack(
-        [_epoch_rounds(one.features.shape[0], epochs, g) for one, g in zip(sets, generators, strict=True)]
-    )
     rate = spec.learning_rate * spec.batch_size / 256
-    optimizer = torch.optim.Adam([heads], lr=rate)
+    optimizer = torch.optim.Adam([heads], lr=rate, fused=True)
     batches = math.ceil(count / spec.batch_size)
     stopping = None
     if validation is not None and spec.patience > 0:
         stopping = _EarlyStopping(validation, spec.patience, heads)
-    for epoch in range(epochs):
-        shuffles = [torch.randperm(count, generator=g).to(device) for g in generators]
+    pool = _Pool.of(sets)
+    for epoch, (rounds, order) in enumerate(_epochs(pool, epochs, generators, shuffled=batches > 1)):
         for number in range(batches):
-            chosen = [s[number * spec.batch_size : (number + 1) * spec.batch_size] for s in shuffles]
-            picked = zip(sets, orders[:, epoch].tolist(), chosen, strict=True)
-            features = torch.stack([one.features[turn, index] for one, turn, index in picked])
-            labels = torch.stack([one.labels[index] for one, index in zip(sets, chosen, strict=True)])
+            chosen = order[:, number * spec.batch_size : (number + 1) * spec.batch_size]
             optimizer.param_groups[0]["lr"] = _schedule(rate, epoch * batches + number, epochs * batches)
-            heads.grad = _gradient(heads, features, labels)
+            heads.grad = _gradient(heads, *pool.batch(rounds, chosen))
             optimizer.step()
         if stopping is not None and stopping.update(heads):
             break
     return heads if stopping is None else stopping.kept
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """All training sets as one table of rows, where a set that several heads share stands once.
+
+    Attributes:
+        features: [S · V · n, F], S different sets of V rounds.
+        labels: [S · n].
+        owner: [2, J], number and first row of the set that each head trains on.
+        rounds: V of every head's set.
+        count: n.
+    """
+
+    features: Float[Tensor, "r f"]
+    labels: Int[Tensor, " q"]
+    owner: Int[Tensor, "2 j"]
+    rounds: list[int]
+    count: int
+
+    @classmethod
+    def of(cls, sets: list[TrainingViews]) -> _Pool:
+        """The table for one set per head; a single set is used where it is, without a copy."""
+        distinct = list({id(one): one for one in sets}.values())
+        place = {id(one): number for number, one in enumerate(distinct)}
+        features = [one.features.flatten(0, 1) for one in distinct]
+        device = sets[0].features.device
+        starts = torch.tensor([0, *[len(rows) for rows in features[:-1]]]).cumsum(0)
+        owner = torch.tensor([place[id(one)] for one in sets])
+        return cls(
+            features=torch.cat(features) if len(features) > 1 else features[0],
+            labels=torch.cat([one.labels for one in distinct]),
+            owner=torch.stack([owner, starts[owner]]).to(device),
+            rounds=[one.features.shape[0] for one in sets],
+            count=sets[0].features.shape[1],
+        )
+
+    def batch(
+        self, rounds: Int[Tensor, " j"], chosen: Int[Tensor, "j b"]
+    ) -> tuple[Float[Tensor, "j b f"], Int[Tensor, "j b"]]:
+        """Features and labels of the `chosen` images of every head's set, in the given round of views."""
+        number, start = self.owner
+        rows = (start + rounds * self.count)[:, None] + chosen
+        features = self.features.index_select(0, rows.flatten()).reshape(*rows.shape, -1)
+        return features, self.labels[(number * self.count)[:, None] + chosen]
+
+
+def _epochs(
+    pool: _Pool, epochs: int, generators: list[torch.Generator], *, shuffled: bool
+) -> Iterator[tuple[Int[Tensor, " j"], Int[Tensor, "j n"]]]:
+    """For every epoch the round of views and the order of images of every head.
+
+    Where one batch holds all images their order changes nothing, and is not drawn.
+    """
+    device = pool.features.device
+    pairs = zip(pool.rounds, generators, strict=True)
+    rounds = torch.stack([_epoch_rounds(count, epochs, g) for count, g in pairs], dim=1).to(device)
+    order = torch.arange(pool.count, device=device).expand(len(generators), -1)
+    for turn in rounds:
+        if shuffled:
+            order = torch.stack([torch.randperm(pool.count, generator=g) for g in generators])
+            order = upload(order, device)
+        yield turn, order
 
 
 def _gradient(
@@ -153,8 +212,8 @@ def _gradient(
     """Gradient of every head's mean cross-entropy: (softmax - Y)ᵀ [Z, 1] / b."""
     logits = torch.baddbmm(heads[:, None, :, -1], features, heads[:, :, :-1].mT)
     residual = logits.softmax(dim=-1)
-    residual = residual - functional.one_hot(labels, heads.shape[1])
-    residual = residual / features.shape[1]
+    residual.scatter_add_(-1, labels[..., None], residual.new_full((1, 1, 1), -1.0).expand(*labels.shape, 1))
+    residual /= features.shape[1]
     return torch.cat([residual.mT @ features, residual.sum(dim=1)[..., None]], dim=-1)
 
 

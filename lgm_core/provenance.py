@@ -61,12 +61,13 @@ class Measurement:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / _MIB if sys.platform == "darwin" else peak / 1024
 
-    def write(self, path: Path) -> None:
-        """Record seconds so far, peak of memory and device as JSON."""
+    def write(self, path: Path, seconds: float | None = None) -> None:
+        """Record seconds, by default since the construction, peak of memory and device as JSON."""
+        taken = time.perf_counter() - self.started if seconds is None else seconds
         write_json(
             path,
             {
-                "seconds": round(time.perf_counter() - self.started, 2),
+                "seconds": round(taken, 2),
                 "peak_memory_mib": round(self._peak_mib(), 1),
                 "device": self.device.type,
             },

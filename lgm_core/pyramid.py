@@ -6,6 +6,8 @@ pyramid whose only level is the full resolution, from the first step on.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -29,6 +31,16 @@ def level_sizes(resolution: int, finest: int) -> list[int]:
 def squash(x: Tensor) -> Tensor:
     """sigmoid(2x), identical to ½ + ½ tanh(x) (Eq. 6)."""
     return torch.sigmoid(2 * x)
+
+
+@lru_cache
+def _upsampling(
+    size: int, resolution: int, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "{resolution} {size}"]:
+    """U: linear interpolation of a row of `size` pixels to `resolution` (`align_corners=False`)."""
+    rows = torch.eye(size, dtype=dtype)[None]
+    basis = functional.interpolate(rows, size=resolution, mode="linear", align_corners=False)[0].mT
+    return basis.contiguous().to(device)
 
 
 class SyntheticImages:
@@ -83,14 +95,18 @@ class SyntheticImages:
         self.levels = [level.requires_grad_() for level in [*kept, self._draw(finer) / (count + 1)]]
 
     def render(self) -> Float[Tensor, "n 3 r r"]:
-        """The images, values in (0, 1), differentiable in the levels."""
+        """The images, values in (0, 1), differentiable in the levels.
+
+        Bilinear upsampling is P → U P Uᵀ, so the sum over levels is one product,
+        [U_1 U_2 …] [P_1 U_1ᵀ; P_2 U_2ᵀ; …], and its derivative adds in the same order on every device.
+        """
         resolution = self.method.resolution
+        coarse = [level for level in self.levels if level.shape[-1] < resolution]
         total = torch.zeros((), device=self.device)
-        for level in self.levels:
-            if level.shape[-1] == resolution:
-                total = total + level
-            else:
-                total = total + functional.interpolate(
-                    level, size=(resolution, resolution), mode="bilinear", align_corners=False
-                )
+        if coarse:
+            bases = [_upsampling(p.shape[-1], resolution, p.device, p.dtype) for p in coarse]
+            rows = [level @ basis.mT for level, basis in zip(coarse, bases, strict=True)]
+            total = torch.cat(bases, dim=1) @ torch.cat(rows, dim=2)
+        if len(coarse) < len(self.levels):
+            total = total + self.levels[-1]
         return squash(correlate(total) if self.method.decorrelate_color else total)

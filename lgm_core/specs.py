@@ -64,7 +64,7 @@ class MethodSpec:
     input_size: int = setting(checks.integer(8, 4096))
     """Side in pixels of what the backbones see."""
     optimizer: str = setting(checks.choice("adam", "sgd"))
-    learning_rate: float = setting(checks.number(above=0))
+    learning_rate: float = setting(checks.number(above=0, maximum=1e6))
     learning_rate_schedule: str = setting(checks.choice("constant", "cosine"))
 
     def __post_init__(self) -> None:
@@ -119,6 +119,14 @@ class AlignmentSpec:
 
 
 @dataclass(frozen=True)
+class CheckpointSpec:
+    """How often a distillation saves its state; after either, whichever comes first."""
+
+    steps: int = setting(checks.integer(1))
+    minutes: float = setting(checks.number(above=0))
+
+
+@dataclass(frozen=True)
 class FeatureSpec:
     """How real images become features: one centre view and `real_rounds` augmented ones."""
 
@@ -134,8 +142,8 @@ def _source(value: Any, key: str) -> dict[str, Any]:
     """A data set or backbone: a source in one word, or a mapping with `source` and further keys."""
     if isinstance(value, str) and value.strip():
         return {"source": value}
-    if isinstance(value, Mapping) and isinstance(value.get("source"), str):
-        return {checks.text(part, key): value[part] for part in value}
+    if isinstance(value, Mapping) and "source" in value:
+        return {checks.text(part, key): checks.text(value[part], f"{key}.{part}") for part in value}
     raise checks.reject(key, value, "a source such as toy:shapes or timm:<tag>, or a mapping with source")
 
 
@@ -255,6 +263,7 @@ class Params:
     variants: VariantsSpec
     tables: TablesSpec
     figures: FiguresSpec
+    checkpoint: CheckpointSpec
 
     def variant(self, name: str) -> MethodSpec:
         """The method as variant `<group>/<name>` has it; the method itself for the empty name.
@@ -298,6 +307,7 @@ _FILE_CHECKS: dict[str, checks.Check] = {
     "variants": checks.section(VariantsSpec),
     "tables": checks.section(TablesSpec),
     "figures": checks.section(FiguresSpec),
+    "checkpoint": checks.section(CheckpointSpec),
 }
 
 
@@ -325,6 +335,7 @@ def parse_params(mapping: Any) -> Params:
     method = parse(MethodSpec, {key: mapping[key] for key in METHOD_KEYS if key in mapping})
     params = Params(method=method, **groups)
     _check_names(params)
+    _check_backbone_names(params)
     for group in fields(params.variants):
         for name in getattr(params.variants, group.name):
             params.variant(f"{group.name}/{name}")
@@ -341,6 +352,14 @@ def _check_names(params: Params) -> None:
                 if name not in known:
                     key = f"{part}.{shown.name}.{place}"
                     raise checks.reject(key, name, f"one of {group}: {', '.join(known)}")
+
+
+def _check_backbone_names(params: Params) -> None:
+    taken = sorted({"full", "average"} & set(params.backbones))
+    if taken:
+        raise checks.reject(
+            f"backbones.{taken[0]}", taken[0], "another name; tables have a row or column of this one"
+        )
 
 
 def with_overrides(method: MethodSpec, overrides: Mapping[str, Any], prefix: str = "") -> MethodSpec:

@@ -8,58 +8,131 @@ renamed, so that a reader sees the previous complete file or the new one.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
+import logging
 import os
+import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lgm_core.errors import InputError
+from lgm_core.locks import is_running
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+logger = logging.getLogger(__name__)
+
 CHECKSUM_KEY = "sha256"
+# One key, because the library writes several in random order, and equal content must be equal bytes.
+_HEADER_KEY = "header"
+_HOST = platform.node().replace(".", "-") or "localhost"
+
+
+class DamagedFileError(InputError):
+    """A file is not what was written: truncated, or with other bytes than its checksum says."""
+
+
+def _temporary(path: Path, kind: str = "tmp") -> Path:
+    """A name beside `path` that says which process it belongs to; what killed ones left there is removed."""
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        host, pid = stale.name.removesuffix(".tmp").rsplit(".", 2)[-2:]
+        if host == _HOST and pid.isdecimal() and not is_running(int(pid)):
+            logger.info("removing %s, which a process that was killed left behind", stale)
+            _remove(stale)
+    return path.with_name(f".{path.name}.{kind}.{_HOST}.{os.getpid()}.tmp")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or the names in a folder are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one step; False where the system or the file system cannot (NFS, macOS).
+
+    A folder cannot be renamed onto a full one, and between two renames a kill would leave none.
+    """
+    import ctypes
+
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn a failure to write into a message; safetensors has an exception of its own for it."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
+            raise
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise InputError(
+            f"Cannot write {path}: {reason}. What was there before is untouched; free space or fix the "
+            "permissions of that folder and run the same command again."
+        ) from error
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it onto `path` when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"Cannot write {path}: {error.strerror or error}. What was there before is untouched; "
-            "free space or fix the permissions of that folder and run the same command again."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Yield a temporary path beside `path`; rename it onto `path` when the block succeeds.
+
+    Raises:
+        InputError: if the file cannot be written; what was at `path` before is still there.
+    """
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(path)
+        try:
+            yield temporary
+            _flush(temporary)
+            temporary.replace(path)
+            _flush(path.parent)
+        finally:
+            _remove(temporary)
 
 
 @contextlib.contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`; it takes that name, whole, when the block succeeds."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    except OSError as error:
-        raise InputError(
-            f"Cannot write {folder}: {error.strerror or error}. Free space or fix the permissions of that "
-            "folder and run the same command again."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    """Yield a temporary folder beside `folder`; it takes that name, whole, when the block succeeds.
+
+    Raises:
+        InputError: if the folder cannot be written; what was at `folder` before is still there.
+    """
+    with _explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary, previous = _temporary(folder), _temporary(folder, "old")
+        try:
+            temporary.mkdir()
+            yield temporary
+            if not folder.exists():
+                temporary.rename(folder)
+            elif not _exchange(temporary, folder):
+                folder.rename(previous)
+                temporary.rename(folder)
+            _flush(folder.parent)
+        finally:
+            if previous.exists() and not folder.exists():
+                previous.rename(folder)
+            _remove(temporary)
+            _remove(previous)
 
 
 def fingerprint(value: object) -> str:
@@ -93,14 +166,14 @@ def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing. Make it with: {made_by}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged ({error}). Make it again with: {made_by}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path} does not hold a JSON object. Make it again with: {made_by}")
     return value
 
 
-def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """SHA-256 over names, shapes, element types, bytes and the other metadata."""
     import torch
 
@@ -125,38 +198,50 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """
     from safetensors.torch import save_file
 
+    if CHECKSUM_KEY in metadata:
+        raise ValueError(f"{CHECKSUM_KEY!r} is the checksum's own key and cannot be metadata")
     header = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header[CHECKSUM_KEY] = _checksum(stored, header)
+    header[CHECKSUM_KEY] = checksum(stored, header)
     with replacing(path) as temporary:
-        save_file(stored, temporary, metadata=header)
+        save_file(stored, temporary, metadata={_HEADER_KEY: json.dumps(header, sort_keys=True)})
 
 
-def read_tensors(path: Path, *, made_by: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`write_tensors` wrote.
-
-    Returns:
-        The tensors by name and the metadata.
+def open_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`write_tensors` wrote: the tensors by name and the metadata.
 
     Raises:
-        InputError: if the file is missing, truncated, or its bytes do not match its checksum.
+        DamagedFileError: if the file is truncated or its bytes do not match its checksum.
+        FileNotFoundError: if there is none.
     """
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise InputError(f"{path} is missing. Make it with: {made_by}")
     try:
         with safe_open(path, framework="pt") as opened:
-            header = dict(opened.metadata() or {})
+            header = json.loads((opened.metadata() or {}).get(_HEADER_KEY, "{}"))
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error}). Make it again with: {made_by}") from error
-    if header.get(CHECKSUM_KEY) != _checksum(tensors, header):
-        raise InputError(
-            f"{path} is damaged: its content does not match its checksum. Make it again with: {made_by}"
-        )
+        raise DamagedFileError(f"{path} is damaged ({error}).") from error
+    if header.get(CHECKSUM_KEY) != checksum(tensors, header):
+        raise DamagedFileError(f"{path} is damaged: its content does not match its checksum.")
     header.pop(CHECKSUM_KEY)
     return tensors, {key: json.loads(value) for key, value in header.items()}
+
+
+def read_tensors(path: Path, *, made_by: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """:func:`open_tensors` of a stage's result.
+
+    Raises:
+        InputError: if the file is missing or damaged, naming `made_by`, the command that makes it.
+    """
+    try:
+        return open_tensors(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing. Make it with: {made_by}") from None
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{error} Make it again with: {made_by}") from error
 
 
 def write_png(path: Path, image: Tensor) -> None:

@@ -1,21 +1,21 @@
 """Stage `align`: mutual k-NN alignment between all backbones on test images."""
 
-from lgm_core.layout import making
-from stages.boundary import read_layout, read_params, run_stage
+from lgm_core.layout import remaking
+from stages.boundary import check_cell, read_layout, read_params, run_stage
 
 
 def main(dataset: str) -> None:
     """Measure every pair of backbones on the same test images of `dataset`."""
     params = read_params()
+    check_cell(params, dataset)
     from lgm_core.alignment import alignment_matrix
     from lgm_core.features import load_features
     from lgm_core.provenance import Measurement, versions
     from lgm_core.store import write_json
 
-    layout = read_layout(params)
-    measurement = Measurement("cpu")
+    layout, measurement = read_layout(params), Measurement("cpu")
     features = {
-        name: load_features(layout.features(dataset, name), made_by=making("features", dataset, name)).test
+        name: load_features(layout.features(dataset, name), made_by=remaking("features", dataset, name)).test
         for name in params.backbones
     }
     facts = {"dataset": dataset, "versions": versions()}

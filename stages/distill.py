@@ -1,57 +1,58 @@
 """Stage `distill`: Linear Gradient Matching of one data set under one backbone."""
 
-from lgm_core.layout import making
-from stages.boundary import named, progress_bar, read_layout, read_machine, read_params, run_stage
+from lgm_core.layout import remaking
+from stages.boundary import (
+    check_cell,
+    checkpoint_folder,
+    finishing_steps,
+    losses_on,
+    progress_bar,
+    read_layout,
+    read_machine,
+    read_params,
+)
+from stages.launch import run_shared_stage
 
 
 def main(dataset: str, backbone: str, variant: str = "") -> None:
-    """Distil `dataset` with `backbone` and write images, pictures and the loss history.
-
-    `variant` names settings that differ, `<group>/<name>`; the random draws stay the same, so that variants
-    are compared in pairs.
-    """
+    """Distil `dataset` with `backbone` and what `variant`, `<group>/<name>`, changes, from the same draws."""
     params = read_params()
-    from lgm_core.backbones import open_backbone
-    from lgm_core.distill import Distiller, real_bank
+    check_cell(params, dataset, backbone)
+    from lgm_core.bank import real_bank
+    from lgm_core.checkpoint import Checkpoints, Keeper, run_facts
+    from lgm_core.distill import Distiller
     from lgm_core.distilled import save_distilled
     from lgm_core.features import load_features
-    from lgm_core.provenance import Measurement, versions
+    from lgm_core.parallel import own_ranks
+    from lgm_core.provenance import Measurement
     from lgm_core.seeds import derive_seed
+    from stages.models import opened
 
-    layout, machine, method = read_layout(params), read_machine(), params.variant(variant)
-    measurement = Measurement(machine.device)
-    made_by = making("features", dataset, backbone)
-    cache = load_features(layout.features(dataset, backbone), made_by=made_by)
-    model = open_backbone(
-        named(params.backbones, backbone, "backbones"),
-        input_size=method.input_size,
-        normalization=params.normalization,
-        device=machine.device,
-    )
+    layout, machine, ranks = read_layout(params), read_machine(), own_ranks()
+    method, measurement = params.variant(variant), Measurement(machine.device)
+    folder, made_by = layout.features(dataset, backbone), remaking("features", dataset, backbone)
+    cache = load_features(folder, made_by=made_by)
     distiller = Distiller(
-        model,
+        opened(params, backbone, machine),
         real_bank(cache, method),
         method,
         seed=derive_seed(params.seed, "distill", dataset, backbone),
         micro_batch=machine.micro_batch,
+        ranks=ranks,
     )
-    with progress_bar(method.steps, f"distill {dataset} {backbone}", "steps") as bar:
-
-        def show(step: int, loss: float) -> None:
-            bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-            bar.update()
-
-        result = distiller.run(show)
-    facts = {"dataset": dataset, "backbone": backbone, "variant": variant, "seed": params.seed}
-    save_distilled(
-        layout.distilled(dataset, backbone, variant),
-        result,
-        cache.classes,
-        method,
-        {**facts, "versions": versions()},
-    )
-    measurement.write(layout.run("distill", dataset, backbone, variant))
+    source = {"dataset": dataset, "backbone": params.backbones[backbone]}
+    facts = run_facts(distiller, **source, normalization=params.normalization)
+    checkpoints = Checkpoints(checkpoint_folder(params, dataset, backbone, variant), facts)
+    with finishing_steps() as ending, Keeper(distiller, checkpoints, params.checkpoint, ending) as keep:
+        with progress_bar(method.steps, f"distill {dataset} {backbone}", "steps", shown=ranks.first) as bar:
+            bar.update(distiller.state.step)
+            result = distiller.run(losses_on(bar), keep)
+        if ranks.first:
+            facts = {"dataset": dataset, "backbone": backbone, "variant": variant, "seed": params.seed}
+            target = layout.distilled(dataset, backbone, variant)
+            save_distilled(target, result, cache.classes, method, facts)
+            measurement.write(layout.run("distill", dataset, backbone, variant), keep.seconds())
 
 
 if __name__ == "__main__":
-    run_stage(main, ("dataset", "backbone"), ("variant",))
+    run_shared_stage(main, ("dataset", "backbone"), ("variant",))

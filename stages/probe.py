@@ -2,59 +2,59 @@
 
 from typing import Any
 
-from lgm_core.layout import making
-from stages.boundary import named, progress_bar, read_layout, read_machine, read_params, run_stage
+from lgm_core.layout import remaking
+from stages.boundary import check_cell, named, progress_bar, read_layout, read_machine, read_params
+from stages.launch import run_shared_stage
 
 
 def main(dataset: str, source: str, variant: str = "") -> None:
-    """Evaluate the set distilled with `source` on all backbones, and real images on `source` itself.
-
-    A variant, `<group>/<name>`, is compared with the method itself, not with real images again.
-    """
+    """Evaluate what `source` distilled on all backbones; if not a variant, real images on `source` too."""
     params = read_params()
-    from lgm_core.backbones import open_backbone
+    check_cell(params, dataset, source)
     from lgm_core.datasets import load_splits
     from lgm_core.distilled import load_distilled
-    from lgm_core.evaluation import PROBE_SETTINGS, LabeledImages, evaluate_sets, real_baselines
+    from lgm_core.evaluation import LabeledImages, evaluate_sets, probe_facts, real_baselines
     from lgm_core.features import load_features
     from lgm_core.neighbors import find_neighbors, save_neighbors
-    from lgm_core.provenance import Measurement, settings_of, versions
+    from lgm_core.parallel import own_ranks
+    from lgm_core.provenance import Measurement
     from lgm_core.seeds import derive_seed
     from lgm_core.store import read_json, write_json
+    from stages.models import opened
 
-    layout, machine, method = read_layout(params), read_machine(), params.method
+    layout, machine, method, ranks = read_layout(params), read_machine(), params.method, own_ranks()
     measurement = Measurement(machine.device)
     train, _ = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
-    made_by = making("distill", dataset, source, variant)
-    folder = layout.distilled(dataset, source, variant)
+    folder, made_by = (
+        layout.distilled(dataset, source, variant),
+        remaking("distill", dataset, source, variant),
+    )
     images, labels = load_distilled(folder, train.classes, made_by=made_by)
     targets: dict[str, Any] = {}
-    for target, row in params.backbones.items():
-        cache = load_features(layout.features(dataset, target), made_by=making("features", dataset, target))
-        model = open_backbone(
-            row, input_size=method.input_size, normalization=params.normalization, device=machine.device
-        )
+    for target in list(params.backbones)[ranks.rank :: ranks.world]:
+        cache = load_features(layout.features(dataset, target), made_by=remaking("features", dataset, target))
+        model = opened(params, target, machine)
         sets = {"distilled": [LabeledImages(images, labels)]}
         if target == source:
             near = find_neighbors(model, cache, images, labels, method.input_size)
             save_neighbors(layout.neighbors(dataset, source, variant), near, train, labels, method.resolution)
             if not variant:
-                made_by = making("baselines", dataset, source)
+                made_by = remaking("baselines", dataset, source)
                 real = read_json(layout.baselines(dataset, source), made_by=made_by)["selection"]
-                real["neighbors"] = [near.numbers.tolist()]
-                sets |= real_baselines(train, real, method.resolution)
+                sets |= real_baselines(train, near.numbers, real, method.resolution)
+        total = sum(map(len, sets.values()))
         seed = derive_seed(params.seed, "probe", dataset, source, target)
-        with progress_bar(
-            sum(map(len, sets.values())), f"probe {dataset} {source} on {target}", "sets"
-        ) as bar:
+        with progress_bar(total, f"probe {dataset} {source} on {target}", "sets") as bar:
             targets[target] = evaluate_sets(
                 model, cache, sets, params.probe, input_size=method.input_size, seed=seed, progress=bar.update
             )
-    facts = {"dataset": dataset, "source": source, "variant": variant, "seed": params.seed}
-    facts |= {"probe": settings_of(params.probe, PROBE_SETTINGS), "versions": versions()}
-    write_json(layout.probe(dataset, source, variant), {**facts, "targets": targets})
-    measurement.write(layout.run("probe", dataset, source, variant))
+    every = {target: found for part in ranks.collect(targets) for target, found in part.items()}
+    if ranks.first:
+        facts = {"dataset": dataset, "source": source, "variant": variant, "seed": params.seed}
+        result = {**facts, **probe_facts(params.probe), "targets": every}
+        write_json(layout.probe(dataset, source, variant), result)
+        measurement.write(layout.run("probe", dataset, source, variant))
 
 
 if __name__ == "__main__":
-    run_stage(main, ("dataset", "source"), ("variant",))
+    run_shared_stage(main, ("dataset", "source"), ("variant",))

@@ -1,0 +1,139 @@
+"""Stages in processes of their own, quick to start and there to be killed.
+
+A server imports what is slow once and forks for every stage; the child is a real process that runs
+`python -m stages.<verb>` in a project's folder, with its own signals, lock and exit status.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE_SECONDS = 60.0
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["torch", "timm", "sklearn.datasets", "PIL.Image", "safetensors.torch"])
+
+
+_CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
+
+
+@dataclass(frozen=True)
+class DieAt:
+    """Let the process kill itself just before its change number `number` of files below `folder`."""
+
+    number: int
+    folder: str
+
+    def __call__(self) -> None:
+        """Install it in this process, for good."""
+        below, left = str(Path(self.folder).resolve()), self.number
+
+        def watch(event: str, arguments: tuple[object, ...]) -> None:
+            nonlocal left
+            writing = event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & os.O_ACCMODE)
+            if not (writing or event in _CHANGES) or not isinstance(arguments[0], str | bytes | os.PathLike):
+                return
+            if os.path.abspath(os.fsdecode(arguments[0])).startswith(below):  # noqa: PTH100 (no system call)
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(watch)
+
+
+def _become(
+    folder: str,
+    log: str,
+    call: tuple[str, ...],
+    environment: dict[str, str],
+    fault: Callable[[], None] | None,
+) -> None:
+    """In the child: run a stage as its command line would."""
+    verb, *arguments = call
+    os.setsid()
+    os.chdir(folder)
+    os.environ.update(environment)
+    sys.path.insert(0, str(ROOT))
+    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(written, 1)
+    os.dup2(written, 2)
+    sys.argv = [verb, *arguments]
+    import torch
+
+    torch.set_num_threads(1)
+    if fault is not None:
+        fault()
+    runpy.run_module(f"stages.{verb}", run_name="__main__", alter_sys=True)
+
+
+class StageProcess:
+    """A stage at work.
+
+    Args:
+        folder: the project.
+        call: the stage and its arguments.
+        fault: called in the process before the stage, to let something go wrong.
+        environment: variables to set for it.
+    """
+
+    def __init__(
+        self, folder: Path, *call: str, fault: Callable[[], None] | None = None, **environment: str
+    ) -> None:
+        self.log = folder / f".{call[0]}-{time.monotonic_ns()}.log"
+        settings = {
+            "LGM_DATA": str(folder / "data"), "LGM_WORKERS": "0", "LGM_DEVICE": "cpu", **environment,
+        }  # fmt: skip
+        self._process = _SERVER.Process(
+            target=_become, args=(str(folder), str(self.log), call, settings, fault)
+        )
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        """What it wrote to stdout and stderr so far."""
+        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+
+    def wait(self) -> int:
+        """Its exit status, negative for a signal."""
+        self._process.join(PATIENCE_SECONDS)
+        assert self._process.exitcode is not None, f"the stage hangs:\n{self.output}"
+        return self._process.exitcode
+
+    def wait_until(self, condition: Callable[[], bool]) -> bool:
+        """Wait for a condition while the stage runs; whether it came true before the stage ended."""
+        while self._process.is_alive():
+            if condition():
+                return True
+            time.sleep(0.001)
+        return condition()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> int:
+        """SIGKILL to the stage and its children; the exit status."""
+        os.killpg(self.pid, signal.SIGKILL)
+        return self.wait()
+
+
+def run_to_end(folder: Path, *call: str, **environment: str) -> str:
+    """Run a stage that must succeed; its output."""
+    stage = StageProcess(folder, *call, **environment)
+    status = stage.wait()
+    assert status == 0, f"exit status {status}:\n{stage.output}"
+    return stage.output

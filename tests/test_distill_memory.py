@@ -1,0 +1,212 @@
+"""Micro-batches change the memory that a step needs, never its gradient."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor
+
+from lgm_core import memory
+from lgm_core.backbones import FrozenBackbone
+from lgm_core.distill import Distiller, RealBank
+from lgm_core.errors import InputError
+from lgm_core.memory import Backoff, fitting_views, free_bytes, graph_bytes, is_out_of_memory
+from lgm_core.specs import MethodSpec
+from lgm_core.synthesis import split
+
+CLASSES, WIDTH, CPU = 4, 5, torch.device("cpu")
+VIEWS = CLASSES * 3
+
+Method = Callable[..., MethodSpec]
+Tiny = Callable[..., FrozenBackbone]
+
+
+def _distiller(method: Method, tiny_backbone: Tiny, micro_batch: int | None, **changes: object) -> Distiller:
+    generator = torch.Generator().manual_seed(1)
+    bank = RealBank(torch.randn(2, 20, WIDTH, generator=generator), torch.arange(20) % CLASSES, CLASSES)
+    settings = {"steps": 6, "growth_interval": 2, "resolution": 16, "input_size": 12, "aug_rounds": 3}
+    spec = method(**{**settings, **changes})
+    return Distiller(tiny_backbone(WIDTH), bank, spec, seed=0, micro_batch=micro_batch)
+
+
+def _gradients(distiller: Distiller) -> tuple[Tensor, Tensor]:
+    pixels = distiller.state.images.render().detach().requires_grad_()
+    return distiller._pixel_gradient(pixels)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 3, 5, 7, VIEWS - 1])
+@pytest.mark.parametrize("changes", [{}, {"augment": "none"}, {"ipc": 2}, {"real_batch": 8}])
+def test_any_split_gives_the_pixel_gradient_of_one_batch(
+    method: Method, tiny_backbone: Tiny, micro_batch: int, changes: dict[str, object]
+) -> None:
+    expected, loss = _gradients(_distiller(method, tiny_backbone, 1000, **changes))
+    found, same_loss = _gradients(_distiller(method, tiny_backbone, micro_batch, **changes))
+    assert (found - expected).norm() <= 1e-5 * expected.norm()
+    torch.testing.assert_close(same_loss, loss, rtol=1e-5, atol=1e-6)
+
+
+def test_parts_cover_all_views_once_and_keep_the_bound() -> None:
+    for total in (1, 5, 12):
+        for size in (1, 3, 12, 99):
+            parts = split(total, size)
+            assert [view for part in parts for view in range(*part)] == list(range(total))
+            assert max(stop - start for start, stop in parts) <= size
+
+
+def test_graph_bytes_counts_what_backward_needs_and_no_weights() -> None:
+    weight = torch.nn.Parameter(torch.ones(8, 8), requires_grad=False)
+    inputs = torch.ones(4, 8, requires_grad=True)
+    assert graph_bytes(lambda: (inputs @ weight).tanh()) == 4 * 8 * 4  # the result of tanh
+    assert graph_bytes(lambda: (inputs**2).exp()) == 2 * 4 * 8 * 4  # the input, and the result of exp
+
+
+def test_the_micro_batch_fills_half_of_the_free_memory_in_equal_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def graph_of(views: int) -> Tensor:
+        return torch.ones(views, 100, requires_grad=True).tanh()  # 400 bytes a view
+
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 400 * 1.5 * 2 * 8)  # half of it holds 8 views
+    assert fitting_views(graph_of, 6, CPU) == 6
+    assert fitting_views(graph_of, 10, CPU) == 5
+    assert fitting_views(graph_of, 17, CPU) == 6
+    assert fitting_views(graph_of, 10, CPU, processes=8) == 1
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
+    assert fitting_views(graph_of, 10, CPU) == 1
+
+
+def test_free_memory_is_a_plausible_number() -> None:
+    assert 2**20 < free_bytes(CPU) < 2**50
+
+
+@contextmanager
+def _room_for(backbone: FrozenBackbone, views: int) -> Iterator[list[int]]:
+    """The backbone runs out of memory above so many views; yields the batch sizes it was asked for."""
+    asked: list[int] = []
+
+    def check(module: object, inputs: tuple[Tensor]) -> None:
+        asked.append(len(inputs[0]))
+        if len(inputs[0]) > views:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.\nmore")
+
+    hook = backbone.model.register_forward_pre_hook(check)
+    yield asked
+    hook.remove()
+
+
+def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
+    method: Method, tiny_backbone: Tiny, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = _distiller(method, tiny_backbone, 1000).run()
+    distiller = _distiller(method, tiny_backbone, VIEWS)
+    with _room_for(distiller.backbone, 4) as asked, caplog.at_level(logging.WARNING):
+        found = distiller.run()
+    assert distiller.backoff is not None
+    assert distiller.backoff.views == 3
+    assert asked[:3] == [12, 6, 3]
+    assert "micro-batch of 3 views" in caplog.text
+    assert found.losses == pytest.approx(expected.losses, abs=1e-5)
+    torch.testing.assert_close(found.images, expected.images, rtol=0, atol=1e-4)
+
+
+def test_out_of_memory_in_the_backward_pass_makes_every_view_again(
+    method: Method, tiny_backbone: Tiny
+) -> None:
+    expected, _ = _gradients(_distiller(method, tiny_backbone, 1000))
+    distiller = _distiller(method, tiny_backbone, 6)
+    with _room_for(distiller.backbone, 6) as asked:
+        original, failed = torch.Tensor.backward, []
+
+        def backward(self: Tensor, *arguments: object) -> None:
+            if len(failed) < 2 and len(asked) >= 2:
+                failed.append(True)
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            original(self, *arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.Tensor, "backward", backward)
+            found, _ = _gradients(distiller)
+    assert len(failed) == 2
+    assert distiller.backoff is not None
+    assert distiller.backoff.views == 2
+    assert (found - expected).norm() <= 1e-5 * expected.norm()
+
+
+def test_one_view_that_does_not_fit_is_an_error_that_repairs(method: Method, tiny_backbone: Tiny) -> None:
+    distiller = _distiller(method, tiny_backbone, 4)
+    before = distiller.state.images.levels[0].clone()
+    with _room_for(distiller.backbone, 0), pytest.raises(InputError, match=r"single view.*input_size"):
+        distiller.step()
+    assert torch.equal(distiller.state.images.levels[0], before)
+    assert distiller.state.step == 0
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes")
+    )
+    assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        Backoff(8).run(lambda views: (_ for _ in ()).throw(RuntimeError("shapes cannot be multiplied")))
+
+
+def test_a_loss_that_is_not_finite_names_its_step(method: Method, tiny_backbone: Tiny) -> None:
+    distiller = _distiller(method, tiny_backbone, None, learning_rate=0.01)
+    seen: list[int] = []
+
+    def spoil(step: int, loss: float) -> None:
+        seen.append(step)
+        if step == 2:
+            distiller.state.images.levels[0].data.fill_(torch.nan)
+
+    with pytest.raises(InputError, match="nan at step 3"):
+        distiller.run(spoil)
+    assert seen == [0, 1, 2]
+
+
+_PEAK = """
+import resource, sys, torch
+from torch import nn
+from lgm_core.backbones import FrozenBackbone
+from lgm_core.distill import Distiller, RealBank
+from lgm_core.specs import parse_params
+from ruamel.yaml import YAML
+torch.set_num_threads(1)
+suite = YAML(typ="safe").load(open("suites/embedded.yaml"))
+suite |= {"aug_rounds": int(sys.argv[1]), "steps": 1, "head_draws": 1}
+layers = [nn.Conv2d(3, 16, 3, padding=1)]
+for _ in range(8):
+    layers += [nn.Tanh(), nn.Conv2d(16, 16, 3, padding=1)]
+model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+bank = RealBank(torch.randn(1, 20, 16), torch.arange(20) % 10, 10)
+backbone = FrozenBackbone(model, (0.5,) * 3, (0.2,) * 3)
+distiller = Distiller(backbone, bank, parse_params(suite).method, seed=0, micro_batch=40)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+distiller.run()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_peak_memory_does_not_grow_with_the_number_of_views() -> None:
+    def peak_kilobytes(rounds: int) -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", _PEAK, str(rounds)],
+            env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},  # freed memory goes back at once
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return int(done.stdout)
+
+    few = peak_kilobytes(4)
+    assert few > 100_000  # so much that the step, and not the interpreter, is what is measured
+    assert peak_kilobytes(40) <= 1.15 * few

@@ -1,0 +1,189 @@
+"""Several processes give the result of one, and the end of one of them is the end of the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lgm_core.backbones import FrozenBackbone
+from lgm_core.datasets import ImageSet
+from lgm_core.distill import Distilled, Distiller, RealBank
+from lgm_core.errors import InputError
+from lgm_core.extraction import extract_features
+from lgm_core.memory import file_backed
+from lgm_core.parallel import ALONE, Ranks, join_ranks, own_ranks, spawn_ranks
+from lgm_core.specs import FeatureSpec, MethodSpec, Params
+
+CLASSES, WIDTH, CPU = 10, 5, torch.device("cpu")
+
+
+@pytest.mark.parametrize("count", [1, 7, 10, 24])
+@pytest.mark.parametrize("world", [1, 2, 3, 10])
+def test_shares_are_consecutive_complete_and_equal_but_for_one(count: int, world: int) -> None:
+    shares = [Ranks(rank, world).share(count) for rank in range(world)]
+    assert [item for share in shares for item in share] == list(range(count))
+    sizes = [len(share) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+    assert Ranks(0, world).share(count, world - 1) == shares[-1]
+
+
+def test_one_rank_is_the_identity_and_needs_no_process_group(generator: torch.Generator) -> None:
+    rows = torch.randn(3, 2, generator=generator)
+    assert ALONE.sum(rows) is rows
+    assert torch.equal(ALONE.gather(rows, [3]), rows)
+    assert ALONE.collect("x") == ["x"]
+    assert own_ranks() == ALONE
+
+
+def _exchange(rank: int, world: int, rendezvous: str, folder: str) -> None:
+    torch.set_num_threads(1)
+    with join_ranks(rank, world, rendezvous, CPU):
+        ranks = own_ranks()
+        own = torch.full((2,), float(rank + 1), requires_grad=True)
+        total = ranks.sum(own)
+        (total**2).sum().backward()
+        rows = torch.tensor([[float(row)] for row in ranks.share(5)])
+        gathered = ranks.gather(rows, ranks.counts(5))
+        found = (ranks, total.tolist(), own.grad.tolist(), gathered.flatten().tolist(), ranks.collect(rank))
+        Path(folder, str(rank)).write_text(repr(found))
+
+
+def test_sums_gradients_and_gathers_over_three_ranks(tmp_path: Path) -> None:
+    spawn_ranks(_exchange, 3, (str(tmp_path),))
+    gathered = {0: [0.0, 1.0, 2.0, 3.0, 4.0], 1: [1.0, 2.0], 2: [3.0, 4.0]}
+    for rank in range(3):
+        # d(Σ total²)/d(own) = 2 · total on every rank, whose loss is the same one.
+        expected = (Ranks(rank, 3), [6.0, 6.0], [12.0, 12.0], gathered[rank], [0, 1, 2])
+        assert (tmp_path / str(rank)).read_text() == repr(expected)
+
+
+def _bank() -> RealBank:
+    generator = torch.Generator().manual_seed(1)
+    return RealBank(torch.randn(2, 40, WIDTH, generator=generator), torch.arange(40) % CLASSES, CLASSES)
+
+
+def _distil_rank(
+    rank: int, world: int, rendezvous: str, backbone: FrozenBackbone, method: MethodSpec, folder: str
+) -> None:
+    torch.set_num_threads(1)
+    with join_ranks(rank, world, rendezvous, CPU):
+        result = Distiller(backbone, _bank(), method, seed=3, ranks=own_ranks()).run()
+        torch.save((result.images, result.losses), Path(folder) / f"{rank}.pt")
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_distil_what_one_process_distils(
+    world: int,
+    method: Callable[..., MethodSpec],
+    tiny_backbone: Callable[..., FrozenBackbone],
+    tmp_path: Path,
+) -> None:
+    settings = method(
+        steps=20, growth_interval=4, resolution=16, input_size=12, aug_rounds=3, head_draws=2,
+        real_batch=16, learning_rate=0.002,
+    )  # fmt: skip
+    backbone = tiny_backbone(WIDTH)
+    alone: Distilled = Distiller(backbone, _bank(), settings, seed=3).run()
+    spawn_ranks(_distil_rank, world, (backbone, settings, str(tmp_path)))
+    results: list[tuple[Tensor, list[float]]] = [torch.load(tmp_path / f"{rank}.pt") for rank in range(world)]
+    torch.testing.assert_close(results[0][0], alone.images, rtol=0, atol=1e-4)
+    for images, losses in results:
+        assert losses == results[0][1]
+        assert losses == pytest.approx(alone.losses, abs=1e-5)
+        assert len(images) <= CLASSES
+
+
+def _end(rank: int, world: int, rendezvous: str, how: str, folder: str) -> None:
+    torch.set_num_threads(1)
+    with join_ranks(rank, world, rendezvous, CPU):
+        if rank == 1 and how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if rank == 1:
+            raise SystemExit(7)
+        try:
+            own_ranks().sum(torch.zeros(1))
+        except InputError as error:
+            Path(folder, "noticed").write_text(str(error))
+        time.sleep(600)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("failed", "Rank 1 of 2 failed with exit status 7"), ("killed", "Rank 1 of 2 was ended by SIGKILL")],
+)
+def test_a_rank_that_ends_ends_the_run_with_a_message(how: str, message: str, tmp_path: Path) -> None:
+    start = time.monotonic()
+    with pytest.raises(InputError, match=message):
+        spawn_ranks(_end, 2, (how, str(tmp_path)))
+    assert time.monotonic() - start < 200
+    if (tmp_path / "noticed").exists():  # where it was quicker than the end of the run
+        assert "Another rank has ended" in (tmp_path / "noticed").read_text()
+
+
+def test_more_ranks_than_images_is_an_error_that_says_how_many_are_possible(
+    method: Callable[..., MethodSpec], tiny_backbone: Callable[..., FrozenBackbone]
+) -> None:
+    with pytest.raises(InputError, match="at most 10"):
+        Distiller(tiny_backbone(WIDTH), _bank(), method(), seed=0, ranks=Ranks(0, 11))
+
+
+def _extract_rank(
+    rank: int, world: int, rendezvous: str, backbone: FrozenBackbone, spec: FeatureSpec, folder: str
+) -> None:
+    torch.set_num_threads(1)
+    with join_ranks(rank, world, rendezvous, CPU):
+        allocate = partial(file_backed, Path(folder))
+        cache = extract_features(backbone, _splits(), spec, seed=3, ranks=own_ranks(), allocate=allocate)
+        torch.save((cache.train, cache.test, cache.real_views, cache.full_views), f"{folder}/{rank}.pt")
+
+
+def _splits() -> tuple[ImageSet, ImageSet]:
+    """330 and 7 pictures: whole batches are shared, so one rank has no test image."""
+
+    def decode(index: int) -> Image.Image:
+        pixels = torch.randint(256, (16 + index % 5, 20, 3), generator=torch.Generator().manual_seed(index))
+        return Image.fromarray(pixels.byte().numpy())
+
+    return tuple(  # pyright: ignore[reportReturnType]
+        ImageSet(("a", "b"), torch.arange(count) % 2, tuple(map(str, range(count))), decode)
+        for count in (330, 7)
+    )
+
+
+def test_ranks_extract_what_one_process_extracts(
+    params: Callable[..., Params], tiny_backbone: Callable[..., FrozenBackbone], tmp_path: Path
+) -> None:
+    spec = params(resolution=16, input_size=12, real_rounds=2, probe={"full_view_rounds": 1}).features()
+    backbone = tiny_backbone(WIDTH)
+    alone = extract_features(backbone, _splits(), spec, seed=3)
+    spawn_ranks(_extract_rank, 2, (backbone, spec, str(tmp_path)))
+    train, test, real_views, full_views = torch.load(tmp_path / "0.pt")
+    assert torch.equal(train, alone.train)
+    assert torch.equal(test, alone.test)
+    assert torch.equal(real_views, alone.real_views)
+    assert torch.equal(full_views, alone.full_views)
+    assert {path.name for path in tmp_path.iterdir()} == {"0.pt", "1.pt"}
+
+
+def test_a_file_backed_tensor_holds_what_is_put_in_it_and_leaves_nothing(tmp_path: Path) -> None:
+    tensor = file_backed(tmp_path, 3, 4)
+    tensor.copy_(torch.arange(12.0).reshape(3, 4))
+    assert tensor.sum() == 66
+    assert file_backed(tmp_path, 0, 4).shape == (0, 4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_room_is_an_error_that_repairs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="GB of features have no room"):
+        file_backed(tmp_path, 2**50)
+    with pytest.raises(InputError, match=r"no room in .*missing"):
+        file_backed(tmp_path / "missing", 1)
