@@ -304,7 +304,9 @@ class Keeper:
         """Save the state now; all ranks take part."""
         distiller = self.distiller
         ranks, backoff = distiller.ranks, distiller.backoff
-        state = map_rows(distiller.state.state_dict(), lambda rows: ranks.gather(rows, distiller.count))
+        state = map_rows(
+            distiller.state.state_dict(), lambda rows: ranks.gather(rows, ranks.counts(distiller.count))
+        )
         sizes = ranks.collect(backoff.views if backoff else None)
         if ranks.first:
             more = {"micro_batches": sizes, "seconds": self.seconds()}
