@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -306,7 +306,7 @@ _READERS: dict[str, Callable[[str, str, Path], ImageSet]] = {
 
 def square(
     image: Image.Image, side: int, generator: torch.Generator | None = None
-) -> Int[Tensor, "3 {side} {side}"]:
+) -> UInt8[Tensor, "3 {side} {side}"]:
     """Resize the shorter side to `side` (bicubic) and cut a square out of the middle, or at random.
 
     Args:
