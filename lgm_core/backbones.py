@@ -239,6 +239,7 @@ def load_backbone(
     input_size: int,
     normalization: str = "pretrained",
     device: torch.device | str = "cpu",
+    pretrained: bool = True,
 ) -> FrozenBackbone:
     """Build the model, load its weights and prepare it for speed.
 
@@ -247,11 +248,12 @@ def load_backbone(
         input_size: side in pixels of the images it will see.
         normalization: `pretrained`, the row's own statistics, or `imagenet`.
         device: where it runs; on a GPU the backbone runs in bfloat16 under autocast.
+        pretrained: False: random weights, to measure speed and width without any.
 
     Raises:
         InputError: if the model is unknown or its weights cannot be had.
     """
-    model, mean, std = _BUILDERS[row.library](row, input_size)
+    model, mean, std = _BUILDERS[row.library](row, input_size, pretrained)
     if normalization == "imagenet":
         mean, std = IMAGENET_MEAN, IMAGENET_STD
     folded = fold_batch_norm(model.eval(), input_size)
@@ -297,6 +299,59 @@ def weights_path(row: BackboneRow) -> Path | None:
     return None
 
 
+def hub_files(row: BackboneRow) -> tuple[str, tuple[str, ...]]:
+    """Repository on the Hugging Face hub that holds a row's weights, and what the file there may be called.
+
+    Raises:
+        InputError: if the library knows neither the model nor weights for it.
+    """
+    if row.hub_file is not None:
+        return row.hub_file[0], (row.hub_file[1],)
+    if row.tag.startswith("hf-hub:"):
+        repository, names = row.tag.removeprefix("hf-hub:"), _HUB_NAMES[row.library]
+        return repository.partition("@")[0], names
+    if row.library == "timm":
+        import timm
+
+        config = timm.get_pretrained_cfg(row.tag) if timm.is_model(row.tag.partition(".")[0]) else None
+        place = config.hf_hub_id if config is not None else None
+    else:
+        import open_clip
+
+        name, _, pretrained = row.tag.partition("/")
+        place = (open_clip.get_pretrained_cfg(name, pretrained) or {}).get("hf_hub")
+    if not place:
+        raise InputError(f"{row.library} knows no downloadable weights of {row.tag!r}; give a `checkpoint`.")
+    owner, repository, *names = place.strip("/").split("/")
+    return f"{owner}/{repository}", tuple(names) or _HUB_NAMES[row.library]
+
+
+_HUB_NAMES = {
+    "timm": ("model.safetensors", "pytorch_model.bin"),
+    "open_clip": ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+}
+
+
+def find_weights(row: BackboneRow) -> Path | None:
+    """Where a row's weights lie on this machine; None if they would have to be downloaded.
+
+    Raises:
+        InputError: if they are a file or package that is missing, or nobody offers them.
+    """
+    if row.checkpoint is not None or row.package is not None:
+        return weights_path(row)
+    if row.tag.startswith("local-dir:"):
+        folder = Path(row.tag.removeprefix("local-dir:"))
+        if not folder.is_dir():
+            raise InputError(f"Folder {folder} of {row.tag} is missing; see backbones in params.yaml.")
+        return folder
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, names = hub_files(row)
+    found = [try_to_load_from_cache(repository, name) for name in names]
+    return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
 def _unavailable(row: BackboneRow, what: str, error: Exception) -> InputError:
     reason = str(error).splitlines()[0] if str(error) else ""
     origin = f" ({row.download})" if row.download else ""
@@ -307,16 +362,18 @@ def _unavailable(row: BackboneRow, what: str, error: Exception) -> InputError:
     )
 
 
-def _build_timm(row: BackboneRow, input_size: int) -> tuple[nn.Module, Statistics, Statistics]:
+def _build_timm(
+    row: BackboneRow, input_size: int, pretrained: bool
+) -> tuple[nn.Module, Statistics, Statistics]:
     import timm
     from timm.data.config import resolve_model_data_config
 
     elsewhere = row.tag.startswith(("hf-hub:", "local-dir:"))
     if not elsewhere and not timm.is_model(row.tag.partition(".")[0]):
         raise InputError(f"timm has no model {row.tag!r}; `timm.list_models('*name*')` finds tags.")
-    path = weights_path(row)
+    path = weights_path(row) if pretrained else None
     try:
-        model: Any = timm.create_model(row.tag, pretrained=path is None, num_classes=0)
+        model: Any = timm.create_model(row.tag, pretrained=pretrained and path is None, num_classes=0)
     except Exception as error:
         raise _unavailable(row, row.tag, error) from error
     if path is not None:
@@ -393,24 +450,28 @@ def resize_positions(
     return torch.cat([prefix, resized.permute(0, 2, 3, 1).reshape(1, side * side, -1)], dim=1)
 
 
-def _build_open_clip(row: BackboneRow, input_size: int) -> tuple[nn.Module, Statistics, Statistics]:
+def _build_open_clip(
+    row: BackboneRow, input_size: int, pretrained: bool
+) -> tuple[nn.Module, Statistics, Statistics]:
     import open_clip
 
     elsewhere = row.tag.startswith(("hf-hub:", "local-dir:"))
-    name, _, pretrained = (row.tag, "", "") if elsewhere else row.tag.partition("/")
+    name, _, weights = (row.tag, "", "") if elsewhere else row.tag.partition("/")
     if not elsewhere and name not in open_clip.list_models():
         raise InputError(f"open_clip has no model {name!r}; `open_clip.list_models()` lists them.")
-    path = weights_path(row)
-    known = {} if elsewhere else open_clip.get_pretrained_cfg(name, pretrained) or {}
+    path = weights_path(row) if pretrained else None
+    download = pretrained and path is None
+    known = {} if elsewhere else open_clip.get_pretrained_cfg(name, weights) or {}
     try:
         model: Any = open_clip.create_model(
             name,
-            pretrained=None if path is not None else pretrained or None,
+            pretrained=weights if download and weights else None,
+            load_weights=download,
             force_image_size=input_size,
             # Weights trained with the quick activation get it, whichever of the two names was given.
             force_quick_gelu=bool(known.get("quick_gelu")),
             # A hub name always means its weights; a plain name without any would be random.
-            require_pretrained=path is None and not elsewhere,
+            require_pretrained=download and not elsewhere,
         )
     except Exception as error:
         raise _unavailable(row, row.tag, error) from error

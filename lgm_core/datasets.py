@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from jaxtyping import Int, UInt8
@@ -186,22 +187,51 @@ def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
         ) from None
 
 
+def find_dataset(source: dict[str, Any], data_root: Path) -> None:
+    """Look for a data set's folder without listing what is in it; other libraries' sets are not looked for.
+
+    Raises:
+        InputError: if it is not there, saying where it was looked for and how to get it.
+    """
+    kind, _, place = source["source"].partition(":")
+    if kind in DATASETS:
+        _published_root(kind, place, data_root)
+    elif kind == "folder" and not (data_root / Path(place).expanduser()).is_dir():
+        _read_folder(place, "train", data_root)
+
+
+def _published_root(name: str, place: str, data_root: Path) -> Path:
+    places = [data_root / Path(place).expanduser()] if place else _places(name, data_root)
+    try:
+        return first_folder(places)
+    except InputError as error:
+        raise _with_directions(name, "", error) from None
+
+
+def _places(name: str, data_root: Path) -> list[Path]:
+    return [data_root / folder for folder in DATASETS[name].folders]
+
+
+def _with_directions(name: str, split: str, error: InputError) -> InputError:
+    row = DATASETS[name]
+    return InputError(
+        f"Data set {name} ({row.title}){split and f', {split}'}: {error}\n"
+        f"  expected layout: {row.layout}\n"
+        f"  get it from:     {row.get}\n"
+        f"  licence:         {row.license}\n"
+        f"  lies elsewhere:  `{name}:/its/folder` as its source in params.yaml, or set LGM_DATA"
+    )
+
+
 def _read_published(name: str, place: str, split: str, data_root: Path, *, partial: bool) -> ImageSet:
     """A data set of `dataset_rows`, in its own folder below the data folder or in the one given."""
-    row = DATASETS[name]
-    places = [data_root / Path(place).expanduser()] if place else [data_root / entry for entry in row.folders]
+    row, root = DATASETS[name], _published_root(name, place, data_root)
     try:
-        listing = row.read(first_folder(places), split)
+        listing = row.read(root, split)
         if not partial:
             check_counts(row, listing, split)
     except InputError as error:
-        raise InputError(
-            f"Data set {name} ({row.title}), {split}: {error}\n"
-            f"  expected layout: {row.layout}\n"
-            f"  get it from:     {row.get}\n"
-            f"  licence:         {row.license}\n"
-            f"  lies elsewhere:  `{name}: {name}:/its/folder` under datasets in params.yaml, or set LGM_DATA"
-        ) from None
+        raise _with_directions(name, split, error) from None
     return _from_listing(listing)
 
 
@@ -276,7 +306,8 @@ def _read_hub(kind: str, split: str, root: Path | None, source: dict[str, Any]) 
     classes = tuple(str(label) for label in sorted(known, key=known.__getitem__))
     labels = torch.tensor([label if isinstance(label, int) else known[label] for label in raw])
     names = tuple(f"{kind}/{name}/{number}" for number in range(len(raw)))
-    return ImageSet(classes, labels, names, lambda index: content[index][0].convert("RGB"))
+    # The factory's data set would put another image in the place of one that it cannot read; its reader not.
+    return ImageSet(classes, labels, names, lambda index: decode(content.reader[index][0], names[index]))
 
 
 def _first_line(error: Exception) -> str:
@@ -290,11 +321,23 @@ def decode_file(path: Path) -> Image.Image:
     Raises:
         InputError: naming the file, if it cannot be decoded.
     """
+    return decode(path, str(path))
+
+
+def decode(content: Path | BinaryIO, name: str) -> Image.Image:
+    """Read a file or an opened one, which is closed, as an upright RGB image.
+
+    Raises:
+        InputError: if it cannot be decoded.
+    """
     try:
-        with Image.open(path) as opened:
+        with (
+            nullcontext(content) if isinstance(content, Path) else content as place,
+            Image.open(place) as opened,
+        ):
             return ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-        raise InputError(f"{path} cannot be decoded as an image ({error}). Replace or remove it.") from error
+        raise InputError(f"{name} cannot be decoded as an image ({error}). Replace or remove it.") from error
 
 
 _READERS: dict[str, Callable[[str, str, Path], ImageSet]] = {
