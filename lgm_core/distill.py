@@ -10,6 +10,7 @@ same draws and back-propagated; the result is the same gradient at a bounded pea
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -85,7 +86,7 @@ class DistillState:
             "step": self.step,
             "losses": torch.tensor(self.losses, dtype=torch.float64),
             "levels": [level.detach().clone() for level in self.images.levels],
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
         }
 
 
@@ -195,7 +196,7 @@ class Distiller:
         state.losses = saved["losses"].tolist()
         state.images.levels = [level.to(self.device).clone().requires_grad_() for level in saved["levels"]]
         state.optimizer = make_optimizer(self.method, state.images.levels)
-        state.optimizer.load_state_dict(saved["optimizer"])
+        state.optimizer.load_state_dict(copy.deepcopy(saved["optimizer"]))
 
     def _loss(self, features: Tensor, heads: Heads, real: Tensor) -> Tensor:
         synthetic = head_gradient(features, self.view_labels, heads, include_bias=self.method.include_bias)
