@@ -1,16 +1,19 @@
-"""Where images come from: procedural sets, scikit-learn's digits, folders of one's own.
+"""Where images come from: published data sets, one's own folders, other libraries, procedural sets, digits.
 
-A source is one word in the params file: `toy:<name>`, `digits`, or `folder:<path>`. Whatever the source, the
-rest of the library sees an :class:`ImageSet`: class names, labels, a stable name for every image, and a way
-to decode image number i as RGB.
+A source is one word in the params file: a name in `dataset_rows`, `folder:<path>`, `torch/<name>` and
+`hfds/<repository>` through timm's data-set factory, `toy:<name>`, or `digits`. Whatever the source, the rest
+of the library sees an :class:`ImageSet`: class names, labels, a stable name for every image, and a way to
+decode image number i as RGB.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from jaxtyping import Int, UInt8
@@ -18,11 +21,25 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from lgm_core import toydata
+from lgm_core.dataset_rows import DATASETS, DatasetRow
 from lgm_core.errors import InputError
+from lgm_core.readers import IMAGE_SUFFIXES, Listing, first_folder, read_split_folders
 from lgm_core.seeds import derive_seed
 
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "SPLITS",
+    "ImageSet",
+    "decode_file",
+    "load_images",
+    "load_splits",
+    "square",
+    "squares",
+]
+
 SPLITS = ("train", "test")
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif"})
+_PARTIAL = "partial"
+_HUB_KEYS = ("train_split", "test_split", "image_key", "label_key")
 
 
 @dataclass(frozen=True)
@@ -34,12 +51,17 @@ class ImageSet:
         labels: [N].
         names: a stable name for every image, such as its path below the data set's folder.
         decode: image number → RGB picture of any size.
+        groups: [N], positions in `group_names`, where the set has groups such as class × background;
+            worst-group accuracy is over those of the test set.
+        group_names: names of the groups; empty where there are none.
     """
 
     classes: tuple[str, ...]
     labels: Int[Tensor, " n"]
     names: tuple[str, ...]
     decode: Callable[[int], Image.Image]
+    groups: Int[Tensor, " n"] | None = None
+    group_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -49,22 +71,36 @@ def load_images(source: dict[str, Any], split: str, data_root: Path) -> ImageSet
     """Open one split of a data set.
 
     Args:
-        source: `{"source": …}` as the params file gives it.
+        source: `{"source": …}` as the params file gives it. Beside a published data set's name
+            `partial: true` accepts an incomplete copy; beside `hfds/…` stand the names of its splits and
+            columns.
         split: `train` or `test`.
         data_root: folder that relative paths start from.
 
     Raises:
         InputError: if the source is unknown, or its data are missing or incomplete.
     """
-    unknown = set(source) - {"source"}
-    if unknown:
-        raise InputError(f"params.yaml: a data set has no key {', '.join(sorted(unknown))}.")
     kind, _, place = source["source"].partition(":")
+    family = kind.partition("/")[0]
+    allowed = (_PARTIAL,) if kind in DATASETS else _HUB_KEYS if family == "hfds" else ()
+    unknown = set(source) - {"source", *allowed}
+    if unknown:
+        raise InputError(
+            f"params.yaml: data set source {source['source']} has no key {', '.join(sorted(unknown))}; "
+            f"allowed beside source: {', '.join(allowed) or 'none'}."
+        )
+    if kind in DATASETS:
+        return _read_published(kind, place, split, data_root, partial=source.get(_PARTIAL, False))
+    if family == "hfds":
+        return _read_hub(kind, split, data_root / place if place else None, source)
+    if family == "torch":
+        return _read_torchvision(kind, split, data_root / place)
     reader = _READERS.get(kind)
     if reader is None:
         raise InputError(
-            f"params.yaml: data set source {source['source']!r} is unknown; allowed: "
-            f"{', '.join(f'toy:{name}' for name in toydata.ROWS)}, digits, folder:<path>."
+            f"params.yaml: data set source {source['source']!r} is unknown; allowed: {', '.join(DATASETS)}, "
+            f"{', '.join(f'toy:{name}' for name in toydata.ROWS)}, digits, folder:<path>, torch/<name>, "
+            "hfds/<repository>."
         )
     return reader(place, split, data_root)
 
@@ -128,35 +164,155 @@ def _read_digits(place: str, split: str, data_root: Path) -> ImageSet:
     return ImageSet(tuple(str(digit) for digit in range(10)), labels, names, decode)
 
 
-def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
-    """`<path>/{train,test}/<class>/<image>`; `val` serves as the test split where there is no `test`."""
-    root = Path(place) if Path(place).is_absolute() else data_root / place
-    candidates = [root / "train"] if split == "train" else [root / "test", root / "val"]
-    folder = next((path for path in candidates if path.is_dir()), None)
-    if not place or folder is None:
-        raise InputError(
-            f"Data set folder:{place} has no {split} split: looked for "
-            f"{' and '.join(str(path) for path in candidates)}. Expected {root}/{{train,test}}/<class>/"
-            "<image>. Relative paths start at the folder that LGM_DATA names (default: data)."
-        )
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    files = {name: _image_files(folder / name) for name in classes}
-    empty = [name for name in classes if not files[name]]
-    if not classes or empty:
-        what = f"class folders without an image: {', '.join(empty[:10])}" if empty else "no class folders"
-        raise InputError(f"{folder} has {what}. Add images or remove the folders.")
-    paths = [path for name in classes for path in files[name]]
-    labels = [label for label, name in enumerate(classes) for _ in files[name]]
+def _from_listing(listing: Listing) -> ImageSet:
     return ImageSet(
-        tuple(classes),
-        torch.tensor(labels),
-        tuple(str(path.relative_to(root)) for path in paths),
-        lambda index: decode_file(paths[index]),
+        listing.classes,
+        torch.tensor(listing.labels, dtype=torch.int64),
+        listing.names,
+        lambda index: decode_file(listing.root / listing.names[index]),
+        torch.tensor(listing.groups) if listing.groups else None,
+        listing.group_names,
     )
 
 
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
+    """`<path>/{train,test}/<class>/<image>`; `val` serves as the test split where there is no `test`."""
+    root = data_root / Path(place).expanduser()
+    try:
+        return _from_listing(read_split_folders(root, split))
+    except InputError as error:
+        raise InputError(
+            f"Data set folder:{place}: {error} Expected {root}/{{train,test}}/<class>/<image>. Relative "
+            "paths start at the folder that LGM_DATA names (default: data)."
+        ) from None
+
+
+def find_dataset(source: dict[str, Any], data_root: Path) -> None:
+    """Look for a data set's folder without listing what is in it; other libraries' sets are not looked for.
+
+    Raises:
+        InputError: if it is not there, saying where it was looked for and how to get it.
+    """
+    kind, _, place = source["source"].partition(":")
+    if kind in DATASETS:
+        _published_root(kind, place, data_root)
+    elif kind == "folder" and not (data_root / Path(place).expanduser()).is_dir():
+        _read_folder(place, "train", data_root)
+
+
+def _published_root(name: str, place: str, data_root: Path) -> Path:
+    places = [data_root / Path(place).expanduser()] if place else _places(name, data_root)
+    try:
+        return first_folder(places)
+    except InputError as error:
+        raise _with_directions(name, "", error) from None
+
+
+def _places(name: str, data_root: Path) -> list[Path]:
+    return [data_root / folder for folder in DATASETS[name].folders]
+
+
+def _with_directions(name: str, split: str, error: InputError) -> InputError:
+    row = DATASETS[name]
+    return InputError(
+        f"Data set {name} ({row.title}){split and f', {split}'}: {error}\n"
+        f"  expected layout: {row.layout}\n"
+        f"  get it from:     {row.get}\n"
+        f"  licence:         {row.license}\n"
+        f"  lies elsewhere:  `{name}:/its/folder` as its source in params.yaml, or set LGM_DATA"
+    )
+
+
+def _read_published(name: str, place: str, split: str, data_root: Path, *, partial: bool) -> ImageSet:
+    """A data set of `dataset_rows`, in its own folder below the data folder or in the one given."""
+    row, root = DATASETS[name], _published_root(name, place, data_root)
+    try:
+        listing = row.read(root, split)
+        if not partial:
+            check_counts(row, listing, split)
+    except InputError as error:
+        raise _with_directions(name, split, error) from None
+    return _from_listing(listing)
+
+
+def check_counts(row: DatasetRow, listing: Listing, split: str) -> None:
+    """Compare what was found with what the data set holds.
+
+    Raises:
+        InputError: if images are missing or too many.
+    """
+    expected, (fewest, most) = row.images[split], row.per_class[split]
+    counts = Counter(listing.labels)
+    odd = [
+        f"{name} ({counts[label]:,})"
+        for label, name in enumerate(listing.classes)
+        if not fewest <= counts[label] <= most
+    ]
+    found, filled = len(listing.names), len(counts)
+    if filled == len(listing.classes) == row.classes and found == (expected or found) and not odd:
+        return
+    wanted = f"{expected:,} images in {row.classes} classes" if expected else f"{row.classes} classes"
+    each = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    named = f", but {', '.join(odd[:3])}{' …' if len(odd) > 3 else ''}" if odd else ""
+    raise InputError(
+        f"incomplete: found {found:,} images in {filled} classes below {listing.root}, expected {wanted}, "
+        f"{each} in each{named}. Complete the copy, or accept it with `partial: true` beside its source in "
+        "params.yaml."
+    )
+
+
+def _read_torchvision(kind: str, split: str, root: Path) -> ImageSet:
+    """A data set that torchvision knows and has on disk; nothing is downloaded."""
+    from timm.data.dataset_factory import create_dataset
+
+    try:
+        content: Any = create_dataset(kind, root=str(root), split=split if split == "train" else "val")
+    except Exception as error:  # whatever the library's own loader raises
+        raise InputError(
+            f"Data set {kind}: torchvision finds no {split} split below {root} ({_first_line(error)}). "
+            "Download it there with torchvision.datasets, or name its folder as in torch/cifar10:<folder>."
+        ) from error
+    if not hasattr(content, "targets") or not hasattr(content, "classes"):
+        raise InputError(f"Data set {kind} has no list of labels and classes; export it as folder:<path>.")
+    labels = torch.as_tensor(content.targets, dtype=torch.int64)
+    # ImageNet's classes are tuples of synonyms.
+    classes = tuple(name if isinstance(name, str) else name[0] for name in content.classes)
+    names = tuple(f"{kind}/{split}/{number}" for number in range(len(labels)))
+    return ImageSet(classes, labels, names, lambda index: content[index][0].convert("RGB"))
+
+
+def _read_hub(kind: str, split: str, root: Path | None, source: dict[str, Any]) -> ImageSet:
+    """A data set of the Hugging Face hub, through its cache or the folder given."""
+    from timm.data.dataset_factory import create_dataset
+
+    label_key = source.get("label_key", "label")
+    name = source.get(f"{split}_split", split)
+    try:
+        content: Any = create_dataset(
+            kind,
+            root=None if root is None else str(root),
+            split=name,
+            input_key=source.get("image_key", "image"),
+            target_key=label_key,
+        )
+    except Exception as error:  # whatever the library's own loader raises
+        raise InputError(
+            f"Data set {kind}: its split {name!r} could not be read ({_first_line(error)}). It needs the "
+            "package datasets (python -m pip install datasets), a network or a filled cache, and the right "
+            f"names: {', '.join(_HUB_KEYS)} beside the source in params.yaml."
+        ) from error
+    raw = list(content.reader.dataset[label_key])
+    known = content.reader.class_to_idx or {label: number for number, label in enumerate(sorted(set(raw)))}
+    classes = tuple(str(label) for label in sorted(known, key=known.__getitem__))
+    labels = torch.tensor([label if isinstance(label, int) else known[label] for label in raw])
+    names = tuple(f"{kind}/{name}/{number}" for number in range(len(raw)))
+    # The factory's data set would put another image in the place of one that it cannot read; its reader not.
+    return ImageSet(classes, labels, names, lambda index: decode(content.reader[index][0], names[index]))
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 
 
 def decode_file(path: Path) -> Image.Image:
@@ -165,11 +321,23 @@ def decode_file(path: Path) -> Image.Image:
     Raises:
         InputError: naming the file, if it cannot be decoded.
     """
+    return decode(path, str(path))
+
+
+def decode(content: Path | BinaryIO, name: str) -> Image.Image:
+    """Read a file or an opened one, which is closed, as an upright RGB image.
+
+    Raises:
+        InputError: if it cannot be decoded.
+    """
     try:
-        with Image.open(path) as opened:
+        with (
+            nullcontext(content) if isinstance(content, Path) else content as place,
+            Image.open(place) as opened,
+        ):
             return ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-        raise InputError(f"{path} cannot be decoded as an image ({error}). Replace or remove it.") from error
+        raise InputError(f"{name} cannot be decoded as an image ({error}). Replace or remove it.") from error
 
 
 _READERS: dict[str, Callable[[str, str, Path], ImageSet]] = {

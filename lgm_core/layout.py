@@ -5,6 +5,7 @@ results/<suite>/<data set>/features/<backbone>/      feature cache
                            distilled/<backbone>/     images, pictures, loss history, settings
                            probe/<backbone>.json     accuracies of what that backbone distilled
                            alignment.json            mutual k-NN between all backbones
+                           overrides.json            settings of the method that differ for this data set
 results/<suite>/tables/<table>.{csv,md}
 metrics/<suite>/<table>.json
 """
@@ -51,6 +52,10 @@ class Layout:
     def alignment(self, dataset: str) -> Path:
         """JSON of the alignment between all backbones."""
         return self.results / dataset / "alignment.json"
+
+    def overrides(self, dataset: str) -> Path:
+        """JSON of the settings of the method that differ for a data set."""
+        return self.results / dataset / "overrides.json"
 
     def table(self, name: str, suffix: str) -> Path:
         """A table as a file with the given suffix, `.csv` or `.md`."""

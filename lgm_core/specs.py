@@ -180,6 +180,12 @@ class Params:
     datasets: dict[str, dict[str, Any]]
     backbones: dict[str, dict[str, Any]]
     tables: TablesSpec
+    dataset_overrides: dict[str, dict[str, Any]]
+    """Data set → settings of the method that differ for it."""
+
+    def for_dataset(self, dataset: str) -> MethodSpec:
+        """The method with what `dataset_overrides` says of a data set."""
+        return with_overrides(self.method, self.dataset_overrides.get(dataset, {}))
 
     def features(self) -> FeatureSpec:
         """The part of the settings that the feature cache depends on."""
@@ -193,6 +199,21 @@ class Params:
         )
 
 
+# Shared by all stages of a data set, so that no override can tell them different things.
+_NOT_OVERRIDABLE = ("ipc", "augment", "resolution", "input_size")
+
+
+def _overrides(value: Any, key: str) -> dict[str, dict[str, Any]]:
+    """Data set → mapping of settings of the method that only distillation reads; empty for none."""
+    if not isinstance(value, Mapping):
+        raise checks.reject(key, value, "a mapping from data sets to settings, {} for none")
+    allowed = [name for name in METHOD_KEYS if name not in _NOT_OVERRIDABLE]
+    for dataset, settings in value.items():
+        if not isinstance(settings, Mapping) or set(settings) - set(allowed):
+            raise checks.reject(f"{key}.{dataset}", settings, f"a mapping of {', '.join(allowed)}")
+    return {str(dataset): dict(settings) for dataset, settings in value.items()}
+
+
 _FILE_CHECKS: dict[str, checks.Check] = {
     "suite": checks.name,
     "seed": checks.integer(0),
@@ -203,6 +224,7 @@ _FILE_CHECKS: dict[str, checks.Check] = {
     "datasets": _named(_source),
     "backbones": _named(_source),
     "tables": checks.section(TablesSpec),
+    "dataset_overrides": _overrides,
 }
 
 

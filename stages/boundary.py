@@ -5,6 +5,7 @@ Machine settings are environment variables, never params, so that results stay v
     LGM_WORKERS      processes that decode images    default: up to 8, one per core
     LGM_DATA         folder of the data sets         default: data
     LGM_MICRO_BATCH  most views in the backbone at once
+    LGM_INPUTS       own: start although data sets are missing that tables show beside this one
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Machine:
     workers: int
     data_root: Path
     micro_batch: int | None
+    alone: bool
 
 
 def read_machine() -> Machine:
@@ -49,7 +51,15 @@ def read_machine() -> Machine:
         workers=_default_workers() if workers is None else workers,
         data_root=Path(os.environ.get("LGM_DATA") or "data"),
         micro_batch=_whole_number("LGM_MICRO_BATCH", minimum=1),
+        alone=_own_inputs(),
     )
+
+
+def _own_inputs() -> bool:
+    given = os.environ.get("LGM_INPUTS") or "all"
+    if given not in {"all", "own"}:
+        raise InputError(f"LGM_INPUTS is {given!r}; allowed: all | own.")
+    return given == "own"
 
 
 def _default_workers() -> int:

@@ -13,7 +13,7 @@ def main(dataset: str, backbone: str) -> None:
     from lgm_core.features import load_features
     from lgm_core.seeds import derive_seed
 
-    layout, machine, method = read_layout(params), read_machine(), params.method
+    layout, machine, method = read_layout(params), read_machine(), params.for_dataset(dataset)
     made_by = f"dvc repro -f features@{dataset}-{backbone}"
     cache = load_features(layout.features(dataset, backbone), made_by=made_by)
     model = open_backbone(

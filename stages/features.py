@@ -10,10 +10,13 @@ def main(dataset: str, backbone: str) -> None:
     from lgm_core.datasets import load_splits
     from lgm_core.extraction import extract_features, feature_facts
     from lgm_core.features import save_features
+    from lgm_core.inventory import require_inputs
     from lgm_core.store import replacing_folder
 
     machine, spec = read_machine(), params.features()
-    splits = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
+    source = named(params.datasets, dataset, "datasets")
+    require_inputs(params, dataset, machine.data_root, alone=machine.alone)
+    splits = load_splits(source, machine.data_root)
     model = open_backbone(
         named(params.backbones, backbone, "backbones"),
         input_size=spec.input_size,
