@@ -381,7 +381,7 @@ def _build_timm(
         heads = (heads,) if isinstance(heads, str) else tuple(heads)
         stored = row.keys.convert(read_state_dict(path), model.state_dict(), heads=heads)
         _fit_to_file(model, stored)
-        load_checkpoint(model, stored, row.keys, what=f"{path} as {row.tag}")
+        load_checkpoint(model, stored, row.keys, path=path, tag=row.tag)
     set_input_size(model, input_size, row)
     config = resolve_model_data_config(model)
     return model, row.mean or tuple(config["mean"]), row.std or tuple(config["std"])
@@ -461,6 +461,11 @@ def _build_open_clip(
         raise InputError(f"open_clip has no model {name!r}; `open_clip.list_models()` lists them.")
     path = weights_path(row) if pretrained else None
     download = pretrained and path is None
+    if download and not elsewhere and not weights:
+        raise InputError(
+            f"params.yaml: open_clip:{name} names no weights; write open_clip:{name}/<pretrained>. "
+            f"open_clip.list_pretrained_tags_by_model({name!r}) lists them."
+        )
     known = {} if elsewhere else open_clip.get_pretrained_cfg(name, weights) or {}
     try:
         model: Any = open_clip.create_model(
@@ -470,8 +475,8 @@ def _build_open_clip(
             force_image_size=input_size,
             # Weights trained with the quick activation get it, whichever of the two names was given.
             force_quick_gelu=bool(known.get("quick_gelu")),
-            # A hub name always means its weights; a plain name without any would be random.
-            require_pretrained=download and not elsewhere,
+            # Without this, weights that cannot be loaded are a warning and the model is random.
+            require_pretrained=download,
         )
     except Exception as error:
         raise _unavailable(row, row.tag, error) from error
@@ -481,7 +486,7 @@ def _build_open_clip(
         prefixed = {f"visual.{key}": value for key, value in stored.items()}
         open_clip.model.resize_pos_embed(prefixed, model)
         stored = {key: prefixed[f"visual.{key}"] for key in stored}
-        load_checkpoint(visual, stored, row.keys, what=f"{path} as {row.tag}")
+        load_checkpoint(visual, stored, row.keys, path=path, tag=row.tag)
     return visual, row.mean or tuple(visual.image_mean), row.std or tuple(visual.image_std)
 
 
@@ -489,5 +494,5 @@ _BUILDERS = {"timm": _build_timm, "open_clip": _build_open_clip}
 
 
 def row_facts(row: BackboneRow) -> dict[str, Any]:
-    """The row as plain values, for metadata."""
+    """The row as plain values, for metadata; without the layout of its files."""
     return {entry.name: getattr(row, entry.name) for entry in fields(row) if entry.name != "keys"}

@@ -113,21 +113,24 @@ def _is_torchscript(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def load_checkpoint(model: nn.Module, stored: Mapping[str, Tensor], keys: KeyLayout, *, what: str) -> None:
+def load_checkpoint(
+    model: nn.Module, stored: Mapping[str, Tensor], keys: KeyLayout, *, path: Path, tag: str
+) -> None:
     """Load all of a model's tensors, and nothing else.
 
     Args:
         model: receives the values.
         stored: under the model's names, or in its order where the layout says so.
         keys: the layout.
-        what: the file and the model, for the message.
+        path: the file, for the message.
+        tag: the model, for the message.
 
     Raises:
         InputError: naming what is missing, left over or of another shape.
     """
     own = model.state_dict()
     if keys.by_position and set(own) != set(stored):
-        stored = _by_position(own, stored, what)
+        stored = _by_position(own, stored, f"{path} does not fit {tag}")
     missing = [key for key in own if key not in stored]
     unexpected = [key for key in stored if key not in own]
     reshaped = [
@@ -139,18 +142,18 @@ def load_checkpoint(model: nn.Module, stored: Mapping[str, Tensor], keys: KeyLay
     found = "; ".join(f"{fault}: {_some(names)}" for fault, names in faults.items() if names)
     if found:
         raise InputError(
-            f"{what} does not fit. {found}. Give the file that belongs to this backbone, or no checkpoint."
+            f"{path} does not fit {tag}. {found}. Give the file that belongs to this backbone, or none."
         )
     model.load_state_dict(dict(stored))
 
 
-def _by_position(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
+def _by_position(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], fault: str) -> dict[str, Tensor]:
     values = list(stored.values())
     agree = [tuple(a.shape) == tuple(b.shape) for a, b in zip(own.values(), values, strict=False)]
     if len(values) != len(own) or not all(agree):
         first = agree.index(False) if not all(agree) else min(len(own), len(values))
         raise InputError(
-            f"{what} does not fit: {len(values)} tensors in the file, {len(own)} in the model, and from "
+            f"{fault}: {len(values)} tensors in the file, {len(own)} in the model, and from "
             f"number {first} on they differ (file: {_some(list(stored)[first:])}; "
             f"model: {_some(list(own)[first:])})."
         )

@@ -62,7 +62,7 @@ def _imagenet(
     )
 
 
-_WNIDS = class_list("imagenet1k")
+_WNIDS = class_list(readers.IMAGENET1K)
 # Ten-class subsets of the literature, as ImageNet-1k class numbers in the order of their labels.
 _TEN = {
     "birds": (84, 130, 88, 144, 145, 22, 96, 9, 100, 89),
@@ -79,7 +79,7 @@ _TEN = {
 
 DATASETS: dict[str, DatasetRow] = {
     "imagenet1k": _imagenet("ImageNet-1k", _WNIDS, 1_281_167),
-    "imagenet100": _imagenet("ImageNet-100", class_list("imagenet100"), 126_689, ("imagenet100",)),
+    "imagenet100": _imagenet("ImageNet-100", class_list(readers.IMAGENET100), 126_689, ("imagenet100",)),
     **{
         f"image{name}" if name in {"nette", "woof"} else f"imagenet-{name}": _imagenet(
             f"Image{name}" if name in {"nette", "woof"} else f"ImageNet-{name.capitalize()}",

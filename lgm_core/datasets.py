@@ -10,19 +10,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from jaxtyping import Int, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from lgm_core import toydata
 from lgm_core.dataset_rows import DATASETS, DatasetRow
 from lgm_core.errors import InputError
+from lgm_core.library_datasets import HUB_KEYS, Collection, read_hub, read_torchvision
+from lgm_core.pixels import decode_file
 from lgm_core.readers import IMAGE_SUFFIXES, Listing, first_folder, read_split_folders
 from lgm_core.seeds import derive_seed
 
@@ -39,7 +41,6 @@ __all__ = [
 
 SPLITS = ("train", "test")
 _PARTIAL = "partial"
-_HUB_KEYS = ("train_split", "test_split", "image_key", "label_key")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ImageSet:
         classes: class names; a label is a position in them.
         labels: [N].
         names: a stable name for every image, such as its path below the data set's folder.
-        decode: image number → RGB picture of any size.
+        decode: image number → RGB picture of any size; can be pickled, for processes that decode.
         groups: [N], positions in `group_names`, where the set has groups such as class × background;
             worst-group accuracy is over those of the test set.
         group_names: names of the groups; empty where there are none.
@@ -82,19 +83,19 @@ def load_images(source: dict[str, Any], split: str, data_root: Path) -> ImageSet
     """
     kind, _, place = source["source"].partition(":")
     family = kind.partition("/")[0]
-    allowed = (_PARTIAL,) if kind in DATASETS else _HUB_KEYS if family == "hfds" else ()
+    allowed = (_PARTIAL,) if kind in DATASETS else HUB_KEYS if family == "hfds" else ()
     unknown = set(source) - {"source", *allowed}
     if unknown:
         raise InputError(
-            f"params.yaml: data set source {source['source']} has no key {', '.join(sorted(unknown))}; "
-            f"allowed beside source: {', '.join(allowed) or 'none'}."
+            f"params.yaml: a data set has no key {', '.join(sorted(unknown))}; allowed beside source "
+            f"{source['source']}: {', '.join(allowed) or 'none'}."
         )
     if kind in DATASETS:
-        return _read_published(kind, place, split, data_root, partial=source.get(_PARTIAL, False))
+        return _read_published(kind, place, split, data_root, whole=not source.get(_PARTIAL, False))
     if family == "hfds":
-        return _read_hub(kind, split, data_root / place if place else None, source)
+        return _from_library(read_hub(kind, split, data_root / place if place else None, source))
     if family == "torch":
-        return _read_torchvision(kind, split, data_root / place)
+        return _from_library(read_torchvision(kind, split, data_root / place))
     reader = _READERS.get(kind)
     if reader is None:
         raise InputError(
@@ -169,10 +170,18 @@ def _from_listing(listing: Listing) -> ImageSet:
         listing.classes,
         torch.tensor(listing.labels, dtype=torch.int64),
         listing.names,
-        lambda index: decode_file(listing.root / listing.names[index]),
+        partial(_decode_listed, listing.root, listing.names),
         torch.tensor(listing.groups) if listing.groups else None,
         listing.group_names,
     )
+
+
+def _from_library(found: Collection) -> ImageSet:
+    return ImageSet(found.classes, torch.tensor(found.labels), found.names, found.decode)
+
+
+def _decode_listed(root: Path, names: tuple[str, ...], index: int) -> Image.Image:
+    return decode_file(root / names[index])
 
 
 def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
@@ -182,7 +191,7 @@ def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
         return _from_listing(read_split_folders(root, split))
     except InputError as error:
         raise InputError(
-            f"Data set folder:{place}: {error} Expected {root}/{{train,test}}/<class>/<image>. Relative "
+            f"Data set folder:{place} {error} Expected {root}/{{train,test}}/<class>/<image>. Relative "
             "paths start at the folder that LGM_DATA names (default: data)."
         ) from None
 
@@ -223,12 +232,12 @@ def _with_directions(name: str, split: str, error: InputError) -> InputError:
     )
 
 
-def _read_published(name: str, place: str, split: str, data_root: Path, *, partial: bool) -> ImageSet:
+def _read_published(name: str, place: str, split: str, data_root: Path, *, whole: bool) -> ImageSet:
     """A data set of `dataset_rows`, in its own folder below the data folder or in the one given."""
     row, root = DATASETS[name], _published_root(name, place, data_root)
     try:
         listing = row.read(root, split)
-        if not partial:
+        if whole:
             check_counts(row, listing, split)
     except InputError as error:
         raise _with_directions(name, split, error) from None
@@ -259,85 +268,6 @@ def check_counts(row: DatasetRow, listing: Listing, split: str) -> None:
         f"{each} in each{named}. Complete the copy, or accept it with `partial: true` beside its source in "
         "params.yaml."
     )
-
-
-def _read_torchvision(kind: str, split: str, root: Path) -> ImageSet:
-    """A data set that torchvision knows and has on disk; nothing is downloaded."""
-    from timm.data.dataset_factory import create_dataset
-
-    try:
-        content: Any = create_dataset(kind, root=str(root), split=split if split == "train" else "val")
-    except Exception as error:  # whatever the library's own loader raises
-        raise InputError(
-            f"Data set {kind}: torchvision finds no {split} split below {root} ({_first_line(error)}). "
-            "Download it there with torchvision.datasets, or name its folder as in torch/cifar10:<folder>."
-        ) from error
-    if not hasattr(content, "targets") or not hasattr(content, "classes"):
-        raise InputError(f"Data set {kind} has no list of labels and classes; export it as folder:<path>.")
-    labels = torch.as_tensor(content.targets, dtype=torch.int64)
-    # ImageNet's classes are tuples of synonyms.
-    classes = tuple(name if isinstance(name, str) else name[0] for name in content.classes)
-    names = tuple(f"{kind}/{split}/{number}" for number in range(len(labels)))
-    return ImageSet(classes, labels, names, lambda index: content[index][0].convert("RGB"))
-
-
-def _read_hub(kind: str, split: str, root: Path | None, source: dict[str, Any]) -> ImageSet:
-    """A data set of the Hugging Face hub, through its cache or the folder given."""
-    from timm.data.dataset_factory import create_dataset
-
-    label_key = source.get("label_key", "label")
-    name = source.get(f"{split}_split", split)
-    try:
-        content: Any = create_dataset(
-            kind,
-            root=None if root is None else str(root),
-            split=name,
-            input_key=source.get("image_key", "image"),
-            target_key=label_key,
-        )
-    except Exception as error:  # whatever the library's own loader raises
-        raise InputError(
-            f"Data set {kind}: its split {name!r} could not be read ({_first_line(error)}). It needs the "
-            "package datasets (python -m pip install datasets), a network or a filled cache, and the right "
-            f"names: {', '.join(_HUB_KEYS)} beside the source in params.yaml."
-        ) from error
-    raw = list(content.reader.dataset[label_key])
-    known = content.reader.class_to_idx or {label: number for number, label in enumerate(sorted(set(raw)))}
-    classes = tuple(str(label) for label in sorted(known, key=known.__getitem__))
-    labels = torch.tensor([label if isinstance(label, int) else known[label] for label in raw])
-    names = tuple(f"{kind}/{name}/{number}" for number in range(len(raw)))
-    # The factory's data set would put another image in the place of one that it cannot read; its reader not.
-    return ImageSet(classes, labels, names, lambda index: decode(content.reader[index][0], names[index]))
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-
-
-def decode_file(path: Path) -> Image.Image:
-    """Read an image file as RGB, upright.
-
-    Raises:
-        InputError: naming the file, if it cannot be decoded.
-    """
-    return decode(path, str(path))
-
-
-def decode(content: Path | BinaryIO, name: str) -> Image.Image:
-    """Read a file or an opened one, which is closed, as an upright RGB image.
-
-    Raises:
-        InputError: if it cannot be decoded.
-    """
-    try:
-        with (
-            nullcontext(content) if isinstance(content, Path) else content as place,
-            Image.open(place) as opened,
-        ):
-            return ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-        raise InputError(f"{name} cannot be decoded as an image ({error}). Replace or remove it.") from error
 
 
 _READERS: dict[str, Callable[[str, str, Path], ImageSet]] = {

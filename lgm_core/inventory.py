@@ -1,14 +1,14 @@
 """What a run starts from, and whether it is there: data sets and weights, looked for without loading them.
 
-A feature stage looks, before it works, for everything that the tables it feeds start from: a table that needs
-two data sets fails at once when one is missing, not after hours spent on the other.
+Before features of a data set are made, everything is looked for that the tables showing it start from: a
+table that needs two data sets fails at once when one is missing, not after hours spent on the other.
 """
 
 from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -51,8 +51,14 @@ class Finding:
 def table_datasets(params: Params) -> dict[str, list[str]]:
     """The data sets that each table shows, each once."""
     return {
-        table: list(dict.fromkeys(value for value in asdict(entries).values() if value in params.datasets))
-        for table, entries in vars(params.tables).items()
+        entry.name: list(
+            dict.fromkeys(
+                value
+                for value in asdict(getattr(params.tables, entry.name)).values()
+                if value in params.datasets
+            )
+        )
+        for entry in fields(params.tables)
     }
 
 

@@ -5,6 +5,7 @@ results/<suite>/<data set>/features/<backbone>/      feature cache
                            distilled/<backbone>/     images, pictures, loss history, settings
                            probe/<backbone>.json     accuracies of what that backbone distilled
                            alignment.json            mutual k-NN between all backbones
+                           inputs.json               that what this data set's features need was found
                            overrides.json            settings of the method that differ for this data set
 results/<suite>/tables/<table>.{csv,md}
 metrics/<suite>/<table>.json
@@ -52,6 +53,10 @@ class Layout:
     def alignment(self, dataset: str) -> Path:
         """JSON of the alignment between all backbones."""
         return self.results / dataset / "alignment.json"
+
+    def inputs(self, dataset: str) -> Path:
+        """JSON that says that what a data set's features need was found."""
+        return self.results / dataset / "inputs.json"
 
     def overrides(self, dataset: str) -> Path:
         """JSON of the settings of the method that differ for a data set."""

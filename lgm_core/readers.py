@@ -16,6 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from lgm_core.errors import InputError
 
+IMAGENET1K = "imagenet1k.txt"
+IMAGENET100 = "imagenet100.txt"
+FLOWERS102 = "flowers102.txt"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif"})
 
 
@@ -42,8 +45,8 @@ class Listing:
 
 @cache
 def class_list(name: str) -> tuple[str, ...]:
-    """The lines of one of this package's lists: `imagenet1k`, `imagenet100` or `flowers102`."""
-    text = resources.files("lgm_core").joinpath(f"{name}.txt").read_text(encoding="utf-8")
+    """The lines of one of this package's lists: IMAGENET1K, IMAGENET100 or FLOWERS102."""
+    text = resources.files("lgm_core").joinpath(name).read_text(encoding="utf-8")
     return tuple(text.splitlines())
 
 
@@ -119,16 +122,16 @@ def read_class_folders(root: Path, folder: str, classes: tuple[str, ...] | None 
     present = sorted(entry.name for entry in (root / folder).iterdir() if entry.is_dir())
     classes = tuple(present) if classes is None else classes
     if not classes:
-        raise InputError(f"{root / folder} has no class folders.")
+        raise InputError(f"has no class folders in {root / folder}.")
     absent = sorted(set(classes) - set(present))
     if absent:
         raise InputError(
-            f"{root / folder} lacks {len(absent)} of {len(classes)} class folders: {_some(absent)}."
+            f"lacks {len(absent)} of {len(classes)} class folders in {root / folder}: {_some(absent)}."
         )
     files = {name: image_names(root, f"{folder}/{name}") for name in classes}
     empty = [name for name in classes if not files[name]]
     if empty:
-        raise InputError(f"{root / folder} has class folders without an image: {_some(empty)}.")
+        raise InputError(f"has, in {root / folder}, class folders without an image: {_some(empty)}.")
     names = [(name, label) for label, owner in enumerate(classes) for name in files[owner]]
     return Listing(root, classes, tuple(name for name, _ in names), tuple(label for _, label in names))
 
@@ -143,7 +146,7 @@ def read_split_folders(root: Path, split: str) -> Listing:
     folder = next((name for name in candidates if (root / name).is_dir()), None)
     if folder is None:
         looked = " and ".join(str(root / name) for name in candidates)
-        raise InputError(f"{root} has no {split} split: looked for {looked}.")
+        raise InputError(f"has no {split} split: looked for {looked}.")
     return read_class_folders(root, folder)
 
 
@@ -280,7 +283,7 @@ def read_flowers102(root: Path, split: str) -> Listing:
     chosen = read_mat(root / "setid.mat")["trnid" if split == "train" else "tstid"]
     labels = read_mat(root / "imagelabels.mat")["labels"]
     entries = sorted((f"jpg/image_{int(n):05d}.jpg", int(labels[int(n) - 1]) - 1) for n in chosen)
-    return _listing(root, class_list("flowers102"), entries)
+    return _listing(root, class_list(FLOWERS102), entries)
 
 
 def read_food101(root: Path, split: str) -> Listing:

@@ -253,7 +253,16 @@ def parse_params(mapping: Any) -> Params:
     params = Params(method=method, **groups)
     _check_table_datasets(params)
     _check_backbone_names(params)
+    _check_overrides(params)
     return params
+
+
+def _check_overrides(params: Params) -> None:
+    for dataset in params.dataset_overrides:
+        if dataset not in params.datasets:
+            allowed = f"one of datasets: {', '.join(params.datasets)}"
+            raise checks.reject("dataset_overrides", dataset, allowed)
+        params.for_dataset(dataset)
 
 
 def _check_table_datasets(params: Params) -> None:

@@ -12,8 +12,12 @@ def main(dataset: str, backbone: str) -> None:
     from lgm_core.distilled import save_distilled
     from lgm_core.features import load_features
     from lgm_core.seeds import derive_seed
+    from lgm_core.specs import with_overrides
+    from lgm_core.store import read_json
 
-    layout, machine, method = read_layout(params), read_machine(), params.for_dataset(dataset)
+    layout, machine = read_layout(params), read_machine()
+    overrides = read_json(layout.overrides(dataset), made_by=f"dvc repro overrides@{dataset}")
+    method = with_overrides(params.method, overrides)
     made_by = f"dvc repro -f features@{dataset}-{backbone}"
     cache = load_features(layout.features(dataset, backbone), made_by=made_by)
     model = open_backbone(

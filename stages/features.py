@@ -10,12 +10,11 @@ def main(dataset: str, backbone: str) -> None:
     from lgm_core.datasets import load_splits
     from lgm_core.extraction import extract_features, feature_facts
     from lgm_core.features import save_features
-    from lgm_core.inventory import require_inputs
-    from lgm_core.store import replacing_folder
+    from lgm_core.store import read_json, replacing_folder
 
-    machine, spec = read_machine(), params.features()
+    layout, machine, spec = read_layout(params), read_machine(), params.features()
     source = named(params.datasets, dataset, "datasets")
-    require_inputs(params, dataset, machine.data_root, alone=machine.alone)
+    read_json(layout.inputs(dataset), made_by=f"dvc repro inputs@{dataset}")
     splits = load_splits(source, machine.data_root)
     model = open_backbone(
         named(params.backbones, backbone, "backbones"),
@@ -28,7 +27,7 @@ def main(dataset: str, backbone: str) -> None:
         cache = extract_features(
             model, splits, spec, seed=params.seed, workers=machine.workers, progress=bar.update
         )
-    with replacing_folder(read_layout(params).features(dataset, backbone)) as folder:
+    with replacing_folder(layout.features(dataset, backbone)) as folder:
         save_features(folder, cache, feature_facts(spec, params.seed))
 
 

@@ -4,13 +4,14 @@ Its bytes change only when this data set's own settings do, so that another's ne
 """
 
 from lgm_core.store import write_json
-from stages.boundary import read_layout, read_params, run_stage
+from stages.boundary import check_cell, read_layout, read_params, run_stage
 
 
 def main(dataset: str) -> None:
     """Write what `dataset_overrides` says of `dataset`."""
     params = read_params()
-    write_json(read_layout(params).overrides(dataset), params.dataset_overrides.get(dataset, {}))
+    check_cell(params, dataset)
+    write_json(read_layout(params).overrides(dataset), dict(params.dataset_overrides).get(dataset, {}))
 
 
 if __name__ == "__main__":
