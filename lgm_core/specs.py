@@ -226,7 +226,7 @@ class FiguresSpec:
     losses: PairSpec = setting(checks.section(PairSpec))
 
 
-def _overrides(value: Any, key: str) -> dict[str, Any]:
+def _changes(value: Any, key: str) -> dict[str, Any]:
     """Settings of the method that a variant changes; their values are checked with the method's own."""
     if not isinstance(value, Mapping) or not value:
         raise checks.reject(key, value, "a mapping of the method's settings that the variant changes")
@@ -237,9 +237,9 @@ def _overrides(value: Any, key: str) -> dict[str, Any]:
 class VariantsSpec:
     """Variants of the method, by group: name → settings that differ."""
 
-    ablation: dict[str, dict[str, Any]] = setting(_named(_overrides))
+    ablation: dict[str, dict[str, Any]] = setting(_named(_changes))
     """Table 3 and Figure 5."""
-    rounds: dict[str, dict[str, Any]] = setting(_named(_overrides))
+    rounds: dict[str, dict[str, Any]] = setting(_named(_changes))
     """Numbers of augmentation rounds, Figure 3."""
 
 
@@ -264,6 +264,13 @@ class Params:
     tables: TablesSpec
     figures: FiguresSpec
     checkpoint: CheckpointSpec
+    dataset_overrides: dict[str, dict[str, Any]]
+    """Data set → settings of the method that differ for it."""
+
+    def for_dataset(self, dataset: str) -> MethodSpec:
+        """The method with what `dataset_overrides` says of a data set."""
+        overrides = self.dataset_overrides.get(dataset, {})
+        return with_overrides(self.method, overrides, f"dataset_overrides.{dataset}.")
 
     def variant(self, name: str) -> MethodSpec:
         """The method as variant `<group>/<name>` has it; the method itself for the empty name.
@@ -295,6 +302,21 @@ class Params:
         )
 
 
+# Shared by all stages of a data set, so that no override can tell them different things.
+_NOT_OVERRIDABLE = ("ipc", "augment", "resolution", "input_size")
+
+
+def _overrides(value: Any, key: str) -> dict[str, dict[str, Any]]:
+    """Data set → mapping of settings of the method that only distillation reads; empty for none."""
+    if not isinstance(value, Mapping):
+        raise checks.reject(key, value, "a mapping from data sets to settings, {} for none")
+    allowed = [name for name in METHOD_KEYS if name not in _NOT_OVERRIDABLE]
+    for dataset, settings in value.items():
+        if not isinstance(settings, Mapping) or set(settings) - set(allowed):
+            raise checks.reject(f"{key}.{dataset}", settings, f"a mapping of {', '.join(allowed)}")
+    return {str(dataset): dict(settings) for dataset, settings in value.items()}
+
+
 _FILE_CHECKS: dict[str, checks.Check] = {
     "suite": checks.name,
     "seed": checks.integer(0),
@@ -308,6 +330,7 @@ _FILE_CHECKS: dict[str, checks.Check] = {
     "tables": checks.section(TablesSpec),
     "figures": checks.section(FiguresSpec),
     "checkpoint": checks.section(CheckpointSpec),
+    "dataset_overrides": _overrides,
 }
 
 
@@ -336,10 +359,19 @@ def parse_params(mapping: Any) -> Params:
     params = Params(method=method, **groups)
     _check_names(params)
     _check_backbone_names(params)
+    _check_overrides(params)
     for group in fields(params.variants):
         for name in getattr(params.variants, group.name):
             params.variant(f"{group.name}/{name}")
     return params
+
+
+def _check_overrides(params: Params) -> None:
+    for dataset in params.dataset_overrides:
+        if dataset not in params.datasets:
+            allowed = f"one of datasets: {', '.join(params.datasets)}"
+            raise checks.reject("dataset_overrides", dataset, allowed)
+        params.for_dataset(dataset)
 
 
 def _check_names(params: Params) -> None:
