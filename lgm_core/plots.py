@@ -75,14 +75,15 @@ class Scatter:
     labels: list[str]
 
 
-def save_plot(figure: Figure, stem: Path) -> None:
-    """Write `<stem>.png` and `<stem>.svg`, the same bytes every time."""
+def save_plot(figure: Figure, *paths: Path) -> None:
+    """Write a plot as `.png` and `.svg` files, the same bytes every time."""
     import matplotlib
 
     with matplotlib.rc_context(_STYLE):
-        for suffix, facts in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-            with replacing(stem.with_name(f"{stem.name}.{suffix}")) as temporary:
-                figure.savefig(temporary, format=suffix, dpi=_DPI, metadata=facts)
+        for path in paths:
+            facts = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
+            with replacing(path) as temporary:
+                figure.savefig(temporary, format=path.suffix[1:], dpi=_DPI, metadata=facts)
 
 
 def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:

@@ -186,12 +186,12 @@ class _Report:
         """Copy the files of tables and figures; name, title, caption and files of every figure."""
         for name in TABLES:
             for suffix in (".csv", ".md", ".tex"):
-                _copy(self.layout.table(name, suffix), self.folder / "tables", f"dvc repro -f tables/{name}")
+                _copy(self.layout.table(name, suffix), self.folder / "tables", f"dvc repro tables/{name}")
         figures = []
         for name in _FIGURE_TITLES:
             suffixes = (".png", ".svg") if name in PLOT_FIGURES else (".png",)
             for suffix in suffixes:
-                made_by = f"dvc repro -f figures/{name}"
+                made_by = f"dvc repro figures/{name}"
                 _copy(self.layout.figure(name, suffix), self.folder / "figures", made_by)
             figures.append(
                 {

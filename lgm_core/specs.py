@@ -410,7 +410,9 @@ def with_overrides(method: MethodSpec, overrides: Mapping[str, Any], prefix: str
     checked = {}
     for key, value in overrides.items():
         entry = next((entry for entry in fields(MethodSpec) if entry.name == key), None)
-        if entry is None or key not in allowed:
+        if key in _SHARED_KEYS:
+            raise checks.reject(prefix + key, value, "no value of its own, all variants share the file's")
+        if entry is None:
             raise InputError(f"params.yaml: unknown key {prefix}{key}; allowed: {', '.join(allowed)}.")
         checked[key] = entry.metadata["check"](value, prefix + key)
     if "augment" in checked and checked["augment"] not in (NO_AUGMENTATION, method.augment):

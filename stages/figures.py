@@ -28,7 +28,8 @@ def main(name: str) -> None:
         panels = PANEL_FIGURES[name](cells, params, splits)
         save_panels(panels, figure_caption(name, params), layout.figure(name, ".png"))
         return
-    save_plot(PLOT_FIGURES[name](cells, params), layout.figure(name, ""))
+    figure = PLOT_FIGURES[name](cells, params)
+    save_plot(figure, layout.figure(name, ".png"), layout.figure(name, ".svg"))
     data = plotted_data(name, cells, params)
     if data is not None:
         write_text(layout.figure(name, ".csv"), data)

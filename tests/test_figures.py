@@ -113,7 +113,8 @@ def test_plots_are_drawn_as_png_and_svg_the_same_every_time(
     tmp_path: Path,
 ) -> None:
     for turn in range(2):
-        save_plot(PLOT_FIGURES[name](cells, settings), tmp_path / str(turn))
+        paths = [tmp_path / f"{turn}.{suffix}" for suffix in ("png", "svg")]
+        save_plot(PLOT_FIGURES[name](cells, settings), *paths)
     for suffix in ("png", "svg"):
         assert (tmp_path / f"0.{suffix}").read_bytes() == (tmp_path / f"1.{suffix}").read_bytes()
     assert "http" not in (tmp_path / "0.svg").read_text().replace("http://www.w3.org", "").replace(
@@ -157,7 +158,7 @@ def test_looks_stay_apart_beyond_the_number_of_colors() -> None:
 
 def test_a_missing_picture_list_names_its_stage(cells: Cells, settings: Params) -> None:  # noqa: F811
     (cells.layout.distilled("pets", "b") / "settings.json").unlink()
-    with pytest.raises(InputError, match="dvc repro -f distill@pets-b"):
+    with pytest.raises(InputError, match="dvc repro distill@pets-b"):
         PANEL_FIGURES["figure1"](cells, settings, splits(settings))
 
 

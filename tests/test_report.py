@@ -189,10 +189,10 @@ def test_a_missing_cell_or_figure_names_its_stage_and_leaves_the_old_report(
 ) -> None:
     before = (report / "index.html").read_bytes()
     results.figure("figure4", ".svg").unlink()
-    with pytest.raises(InputError, match="dvc repro -f figures/figure4"):
+    with pytest.raises(InputError, match="dvc repro figures/figure4"):
         write_report(Cells(results), settings, report)
     results.run("probe", "pets", "a").unlink()
-    with pytest.raises(InputError, match="dvc repro -f probe@pets-a"):
+    with pytest.raises(InputError, match="dvc repro probe@pets-a"):
         write_report(Cells(results), settings, report)
     assert (report / "index.html").read_bytes() == before
     assert [path.name for path in report.parent.glob(".report*")] == []
