@@ -1,5 +1,10 @@
-"""Stage `probe`: what one backbone distilled, probed on every backbone, beside its real baselines."""
+"""Stage `probe`: what one backbone distilled, probed on every backbone, beside its real baselines.
 
+With --images DIR --backbone NAME: any image set on any backbone, see :mod:`stages.probe_images`.
+"""
+
+import importlib
+import sys
 from typing import Any
 
 from stages.boundary import check_cell, named, progress_bar, read_layout, read_machine, read_params, run_stage
@@ -43,4 +48,7 @@ def main(dataset: str, source: str) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main, ("dataset", "source"))
+    if "--images" in sys.argv:  # by name, so that the pipeline's cells do not depend on that module
+        importlib.import_module("stages.probe_images").run()
+    else:
+        run_stage(main, ("dataset", "source"))
