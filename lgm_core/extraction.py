@@ -222,7 +222,8 @@ def extract_test(
     progress: Progress = lambda count: None,
 ) -> FeatureCache:
     """The part of a cache that testing needs; its training part is empty."""
-    features = _extract(backbone, test, spec, [], seed=0, workers=workers, progress=progress)[0]
+    how = _Way(workers, ALONE, torch.empty, progress)
+    features = _extract(backbone, test, spec, [], 0, how)[0]
     return FeatureCache(
         classes=test.classes,
         train=features[:0],

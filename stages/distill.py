@@ -26,14 +26,12 @@ def main(dataset: str, backbone: str, variant: str = "") -> None:
     from lgm_core.parallel import own_ranks
     from lgm_core.provenance import Measurement
     from lgm_core.seeds import derive_seed
-    from lgm_core.specs import with_overrides
     from lgm_core.store import read_json
     from stages.models import opened
 
     layout, machine, ranks = read_layout(params), read_machine(), own_ranks()
     overrides = read_json(layout.overrides(dataset), made_by=f"dvc repro overrides@{dataset}")
-    method = with_overrides(params.variant(variant), overrides)
-    measurement = Measurement(machine.device)
+    method, measurement = params.variant(variant, overrides), Measurement(machine.device)
     folder, made_by = layout.features(dataset, backbone), remaking("features", dataset, backbone)
     cache = load_features(folder, made_by=made_by)
     distiller = Distiller(

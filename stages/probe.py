@@ -1,7 +1,4 @@
-"""Stage `probe`: what one backbone distilled, probed on every backbone, beside its real baselines.
-
-With --images DIR --backbone NAME: any image set on any backbone, see :mod:`stages.probe_images`.
-"""
+"""Stage `probe`: what one backbone distilled, on every backbone; with --images: `stages.probe_images`."""
 
 import importlib
 import sys
@@ -30,11 +27,8 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     layout, machine, method, ranks = read_layout(params), read_machine(), params.method, own_ranks()
     measurement = Measurement(machine.device)
     train, _ = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
-    folder, made_by = (
-        layout.distilled(dataset, source, variant),
-        remaking("distill", dataset, source, variant),
-    )
-    images, labels = load_distilled(folder, train.classes, made_by=made_by)
+    folder, again = layout.distilled(dataset, source, variant), remaking("distill", dataset, source, variant)
+    images, labels = load_distilled(folder, train.classes, made_by=again)
     targets: dict[str, Any] = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
         cache = load_features(layout.features(dataset, target), made_by=remaking("features", dataset, target))
@@ -44,20 +38,18 @@ def main(dataset: str, source: str, variant: str = "") -> None:
             near = find_neighbors(model, cache, images, labels, method.input_size)
             save_neighbors(layout.neighbors(dataset, source, variant), near, train, labels, method.resolution)
             if not variant:
-                made_by = remaking("baselines", dataset, source)
-                real = read_json(layout.baselines(dataset, source), made_by=made_by)["selection"]
+                again = remaking("baselines", dataset, source)
+                real = read_json(layout.baselines(dataset, source), made_by=again)["selection"]
                 sets |= real_baselines(train, near.numbers, real, method.resolution)
-        total = sum(map(len, sets.values()))
-        seed = derive_seed(params.seed, "probe", dataset, source, target)
-        with progress_bar(total, f"probe {dataset} {source} on {target}", "sets") as bar:
-            targets[target] = evaluate_sets(
-                model, cache, sets, params.probe, input_size=method.input_size, seed=seed, progress=bar.update
-            )
+        what, size = f"probe {dataset} {source} on {target}", method.input_size
+        how = {"input_size": size, "seed": derive_seed(params.seed, "probe", dataset, source, target)}
+        with progress_bar(sum(map(len, sets.values())), what, "sets") as bar:
+            targets[target] = evaluate_sets(model, cache, sets, params.probe, **how, progress=bar.update)
     every = {target: found for part in ranks.collect(targets) for target, found in part.items()}
     if ranks.first:
         facts = {"dataset": dataset, "source": source, "variant": variant, "seed": params.seed}
-        result = {**facts, **probe_facts(params.probe), "targets": every}
-        write_json(layout.probe(dataset, source, variant), result)
+        facts |= {**probe_facts(params.probe), "targets": every}
+        write_json(layout.probe(dataset, source, variant), facts)
         measurement.write(layout.run("probe", dataset, source, variant))
 
 
