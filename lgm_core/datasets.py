@@ -7,12 +7,16 @@ to decode image number i as RGB.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import os
+import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,8 +26,11 @@ from lgm_core import toydata
 from lgm_core.errors import InputError
 from lgm_core.seeds import derive_seed
 
+logger = logging.getLogger(__name__)
+
 SPLITS = ("train", "test")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif"})
+_LARGEST_16_BIT = 2**16 - 1
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,14 @@ class ImageSet:
         labels: [N].
         names: a stable name for every image, such as its path below the data set's folder.
         decode: image number → RGB picture of any size; can be pickled, for processes that decode.
+        root: folder that the names are paths below; None where images are no files.
     """
 
     classes: tuple[str, ...]
     labels: Int[Tensor, " n"]
     names: tuple[str, ...]
     decode: Callable[[int], Image.Image]
+    root: Path | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -77,6 +86,12 @@ def load_splits(source: dict[str, Any], data_root: Path) -> tuple[ImageSet, Imag
         InputError: naming the classes that only one split has.
     """
     train, test = (load_images(source, split, data_root) for split in SPLITS)
+    check_class_names(train.classes, source["source"])
+    if sorted(train.classes) == sorted(test.classes) and train.classes != test.classes:
+        raise InputError(
+            f"Data set {source['source']}: train and test name the same classes in another order "
+            f"({train.classes[:5]} …, {test.classes[:5]} …), so their labels would not agree."
+        )
     if train.classes != test.classes:
         only_train = sorted(set(train.classes) - set(test.classes))
         only_test = sorted(set(test.classes) - set(train.classes))
@@ -85,6 +100,22 @@ def load_splits(source: dict[str, Any], data_root: Path) -> tuple[ImageSet, Imag
             f"(only in train: {only_train[:5]}, only in test: {only_test[:5]}). Both need the same folders."
         )
     return train, test
+
+
+def check_class_names(classes: tuple[str, ...], source: str) -> None:
+    """Refuse names that are the same to a file system, or to a reader, that ignores case and outer spaces.
+
+    Raises:
+        InputError: naming them.
+    """
+    known: dict[str, str] = {}
+    for name in classes:
+        other = known.setdefault(unicodedata.normalize("NFC", name).strip().casefold(), name)
+        if other is not name:
+            raise InputError(
+                f"Data set {source}: the classes {other!r} and {name!r} have the same name but for case, "
+                "spaces or accents' encoding. Join or rename them."
+            )
 
 
 def _read_toy(place: str, split: str, data_root: Path) -> ImageSet:
@@ -152,6 +183,7 @@ def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
         torch.tensor(labels),
         tuple(str(path.relative_to(root)) for path in paths),
         partial(_decode_number, paths),
+        root,
     )
 
 
@@ -160,7 +192,26 @@ def _decode_number(paths: list[Path], index: int) -> Image.Image:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    """Image files at any depth, links followed; what has no image's suffix is left out and counted aloud."""
+    files = sorted(Path(place) / name for place, _, names in _walk(folder) for name in names)
+    others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
+    if others:
+        logger.warning(
+            "%d files in %s are no images by their names, such as %s", len(others), folder, others[0]
+        )
+    return [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk` through linked folders too, each folder once."""
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield place, folders, names
 
 
 def decode_file(path: Path) -> Image.Image:
@@ -171,9 +222,23 @@ def decode_file(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path) as opened:
-            return ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+            return _as_rgb(ImageOps.exif_transpose(opened))
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be decoded as an image ({error}). Replace or remove it.") from error
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Any mode as RGB; 16 bits are scaled to 8, not cut off, and transparency is dropped.
+
+    Raises:
+        ValueError: for numbers that have no agreed range.
+    """
+    if image.mode not in {"I", "F"} and not image.mode.startswith("I;16"):
+        return image.convert("RGB")
+    values = np.asarray(image)
+    if image.mode == "F" or values.max() > _LARGEST_16_BIT or values.min() < 0:
+        raise ValueError("32-bit values have no agreed range; save it with 8 or 16 bits")
+    return Image.fromarray((values // (_LARGEST_16_BIT // 255)).astype(np.uint8)).convert("RGB")
 
 
 _READERS: dict[str, Callable[[str, str, Path], ImageSet]] = {

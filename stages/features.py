@@ -13,12 +13,13 @@ def main(dataset: str, backbone: str) -> None:
     from lgm_core.datasets import load_splits
     from lgm_core.extraction import extract_features, feature_facts
     from lgm_core.features import save_features
+    from lgm_core.integrity import Inspection
     from lgm_core.memory import file_backed
     from lgm_core.parallel import own_ranks
     from lgm_core.store import replacing_folder
 
     machine, spec, ranks = read_machine(), params.features(), own_ranks()
-    splits = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
+    inspection = Inspection.of(load_splits(named(params.datasets, dataset, "datasets"), machine.data_root))
     model = open_backbone(
         named(params.backbones, backbone, "backbones"),
         input_size=spec.input_size,
@@ -26,14 +27,14 @@ def main(dataset: str, backbone: str) -> None:
         device=machine.device,
         compiled=machine.compiled,
     )
-    total = sum(len(split) for split in splits) // ranks.world
+    total = sum(len(split) for split in inspection.splits) // ranks.world
     what = f"features {dataset} {backbone}" + (f" (1 of {ranks.world} ranks)" if ranks.world > 1 else "")
     target = read_layout(params).features(dataset, backbone)
     target.parent.mkdir(parents=True, exist_ok=True)
     with progress_bar(total, what, "images", shown=ranks.first) as bar:
         cache = extract_features(
             model,
-            splits,
+            inspection.splits,
             spec,
             seed=params.seed,
             workers=machine.workers,
@@ -41,8 +42,10 @@ def main(dataset: str, backbone: str) -> None:
             ranks=ranks,
             allocate=partial(file_backed, target.parent),
         )
+    inspection.finish(ranks)
     if ranks.first:
         with replacing_folder(target) as folder:
+            inspection.save(folder)
             save_features(folder, cache, feature_facts(spec, params.seed))
 
 

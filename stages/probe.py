@@ -15,6 +15,7 @@ def main(dataset: str, source: str) -> None:
     from lgm_core.distilled import load_distilled
     from lgm_core.evaluation import LabeledImages, evaluate_sets, real_baselines
     from lgm_core.features import load_features
+    from lgm_core.integrity import unchanged
     from lgm_core.parallel import own_ranks
     from lgm_core.seeds import derive_seed
     from lgm_core.store import read_json, write_json
@@ -23,6 +24,8 @@ def main(dataset: str, source: str) -> None:
     train, _ = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
     made_by = f"dvc repro -f distill@{dataset}-{source}"
     images, labels = load_distilled(layout.distilled(dataset, source), train.classes, made_by=made_by)
+    made_by = f"dvc repro -f features@{dataset}-{source}"
+    train = unchanged(train, "train", layout.features(dataset, source), made_by=made_by)
     targets: dict[str, Any] = {}
     for target, row in list(params.backbones.items())[ranks.rank :: ranks.world]:
         made_by = f"dvc repro -f features@{dataset}-{target}"

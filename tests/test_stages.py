@@ -155,7 +155,7 @@ def test_every_file_of_the_layout_is_made_and_nothing_else(project: dict[str, An
     for name in BACKBONES:
         expected |= {LAYOUT.baselines(DATASET, name), LAYOUT.probe(DATASET, name)}
         features, distilled = LAYOUT.features(DATASET, name), LAYOUT.distilled(DATASET, name)
-        expected |= {features / f"{part}.safetensors" for part in ("train", "views", "test")}
+        expected |= {features / f"{part}.safetensors" for part in ("images", "train", "views", "test")}
         expected |= {
             distilled / part for part in ("images.safetensors", "grid.png", "history.csv", "settings.json")
         }
