@@ -62,6 +62,7 @@ def alignment_matrix(features: dict[str, Tensor], spec: AlignmentSpec) -> dict[s
     return {
         "matrix": matrix,
         "neighbors": spec.neighbors,
+        "seed": spec.seed,
         "samples": used,
         "chance": spec.neighbors / (used - 1),
     }

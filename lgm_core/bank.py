@@ -9,10 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lgm_core.errors import InputError
+from lgm_core.features import FeatureCache
 from lgm_core.gradients import Heads, head_gradient
 from lgm_core.memory import free_bytes, upload
 from lgm_core.parallel import ALONE, Ranks
-from lgm_core.specs import WHOLE_BANK
+from lgm_core.specs import NO_AUGMENTATION, WHOLE_BANK, MethodSpec
 
 _LOGITS_AT_ONCE = 2**26
 """Bound on the logits of one product, images × heads × classes, so that a large bank fits beside them."""
@@ -89,3 +90,9 @@ def real_gradient(
         gradient = head_gradient(images, classes_of, heads, include_bias=include_bias, count=len(features))
         total = gradient if start == own.start else total.add_(gradient)
     return ranks.sum(total)
+
+
+def real_bank(cache: FeatureCache, method: MethodSpec) -> RealBank:
+    """The real side of `method`: augmented views, or the centre views where it does not augment."""
+    views = cache.train[None] if method.augment == NO_AUGMENTATION else cache.real_views
+    return RealBank(views, cache.train_labels, len(cache.classes))

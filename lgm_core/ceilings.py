@@ -11,12 +11,18 @@ from lgm_core.probe import (
     TrainingViews,
     accuracies,
     hold_out,
+    majority_accuracies,
     nearest_class_mean_percent,
     ridge_percent,
     train_heads,
 )
+from lgm_core.provenance import settings_of, versions
 from lgm_core.seeds import derive_seed
 from lgm_core.specs import ProbeSpec
+
+_FULL_PROBE_SETTINGS = (
+    "full_epochs", "batch_size", "learning_rate", "head_std", "seeds", "random_seeds", "patience", "holdout",
+)  # fmt: skip
 
 
 def evaluate_full(
@@ -31,7 +37,8 @@ def evaluate_full(
         device: where the heads are trained.
 
     Returns:
-        `full` with one entry per seed under `top1` (and `top5`), `nearest_class_mean` and `ridge`.
+        `full` with one entry per seed under `top1` (and `top5`, `balanced`, `worst_group`), `majority`, what
+        always answering the largest class scores, `nearest_class_mean` and `ridge`.
     """
     device = torch.device(device)
     kept, validation = hold_out(cache.train, cache.train_labels, spec, seed)
@@ -46,7 +53,18 @@ def evaluate_full(
     )
     samples = [part.to(device) for part in (cache.train, cache.train_labels, cache.test, cache.test_labels)]
     return {
-        "full": accuracies(heads, cache.test.to(device), cache.test_labels.to(device)),
+        "full": accuracies(
+            heads,
+            cache.test.to(device),
+            cache.test_labels.to(device),
+            None if cache.test_groups is None else cache.test_groups.to(device),
+        ),
+        "majority": majority_accuracies(cache.train_labels, cache.test_labels, cache.test_groups),
         "nearest_class_mean": nearest_class_mean_percent(*samples),
         "ridge": ridge_percent(*samples, seed=seed, holdout=spec.holdout),
     }
+
+
+def full_probe_facts(spec: ProbeSpec) -> dict[str, Any]:
+    """What these accuracies depend on besides the images: settings and versions."""
+    return {"probe": settings_of(spec, _FULL_PROBE_SETTINGS), "versions": versions()}

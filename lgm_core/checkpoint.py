@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lgm_core.distilled import versions
 from lgm_core.errors import InputError
 from lgm_core.locks import alone
 from lgm_core.memory import Backoff
+from lgm_core.provenance import versions
 from lgm_core.specs import CheckpointSpec
 from lgm_core.store import (
     DamagedFileError,

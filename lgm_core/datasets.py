@@ -1,36 +1,47 @@
-"""Where images come from: procedural sets, scikit-learn's digits, folders of one's own.
+"""Where images come from: published data sets, one's own folders, other libraries, procedural sets, digits.
 
-A source is one word in the params file: `toy:<name>`, `digits`, or `folder:<path>`. Whatever the source, the
-rest of the library sees an :class:`ImageSet`: class names, labels, a stable name for every image, and a way
-to decode image number i as RGB.
+A source is one word in the params file: a name in `dataset_rows`, `folder:<path>`, `torch/<name>` and
+`hfds/<repository>` through timm's data-set factory, `toy:<name>`, or `digits`. Whatever the source, the rest
+of the library sees an :class:`ImageSet`: class names, labels, a stable name for every image, and a way to
+decode image number i as RGB.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Int, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from lgm_core import toydata
+from lgm_core.dataset_rows import DATASETS, DatasetRow
 from lgm_core.errors import InputError
+from lgm_core.library_datasets import HUB_KEYS, Collection, read_hub, read_torchvision
+from lgm_core.pixels import decode_file
+from lgm_core.readers import IMAGE_SUFFIXES, Listing, first_folder, read_split_folders
 from lgm_core.seeds import derive_seed
 
-logger = logging.getLogger(__name__)
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "SPLITS",
+    "ImageSet",
+    "decode_file",
+    "load_images",
+    "load_splits",
+    "square",
+    "squares",
+]
 
 SPLITS = ("train", "test")
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif"})
-_LARGEST_16_BIT = 2**16 - 1
+_PARTIAL = "partial"
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,9 @@ class ImageSet:
         labels: [N].
         names: a stable name for every image, such as its path below the data set's folder.
         decode: image number → RGB picture of any size; can be pickled, for processes that decode.
+        groups: [N], positions in `group_names`, where the set has groups such as class × background;
+            worst-group accuracy is over those of the test set.
+        group_names: names of the groups; empty where there are none.
         root: folder that the names are paths below; None where images are no files.
     """
 
@@ -49,6 +63,8 @@ class ImageSet:
     labels: Int[Tensor, " n"]
     names: tuple[str, ...]
     decode: Callable[[int], Image.Image]
+    groups: Int[Tensor, " n"] | None = None
+    group_names: tuple[str, ...] = ()
     root: Path | None = None
 
     def __len__(self) -> int:
@@ -59,22 +75,36 @@ def load_images(source: dict[str, Any], split: str, data_root: Path) -> ImageSet
     """Open one split of a data set.
 
     Args:
-        source: `{"source": …}` as the params file gives it.
+        source: `{"source": …}` as the params file gives it. Beside a published data set's name
+            `partial: true` accepts an incomplete copy; beside `hfds/…` stand the names of its splits and
+            columns.
         split: `train` or `test`.
         data_root: folder that relative paths start from.
 
     Raises:
         InputError: if the source is unknown, or its data are missing or incomplete.
     """
-    unknown = set(source) - {"source"}
-    if unknown:
-        raise InputError(f"params.yaml: a data set has no key {', '.join(sorted(unknown))}.")
     kind, _, place = source["source"].partition(":")
+    family = kind.partition("/")[0]
+    allowed = (_PARTIAL,) if kind in DATASETS else HUB_KEYS if family == "hfds" else ()
+    unknown = set(source) - {"source", *allowed}
+    if unknown:
+        raise InputError(
+            f"params.yaml: a data set has no key {', '.join(sorted(unknown))}; allowed beside source "
+            f"{source['source']}: {', '.join(allowed) or 'none'}."
+        )
+    if kind in DATASETS:
+        return _read_published(kind, place, split, data_root, whole=not source.get(_PARTIAL, False))
+    if family == "hfds":
+        return _from_library(read_hub(kind, split, data_root / place if place else None, source))
+    if family == "torch":
+        return _from_library(read_torchvision(kind, split, data_root / place))
     reader = _READERS.get(kind)
     if reader is None:
         raise InputError(
-            f"params.yaml: data set source {source['source']!r} is unknown; allowed: "
-            f"{', '.join(f'toy:{name}' for name in toydata.ROWS)}, digits, folder:<path>."
+            f"params.yaml: data set source {source['source']!r} is unknown; allowed: {', '.join(DATASETS)}, "
+            f"{', '.join(f'toy:{name}' for name in toydata.ROWS)}, digits, folder:<path>, torch/<name>, "
+            "hfds/<repository>."
         )
     return reader(place, split, data_root)
 
@@ -124,12 +154,23 @@ def _read_toy(place: str, split: str, data_root: Path) -> ImageSet:
         raise InputError(
             f"params.yaml: toy data set {place!r} is unknown; allowed: {', '.join(toydata.ROWS)}."
         )
-    labels = toydata.toy_labels(row, split)
-    classes = tuple(row.shapes)
-    names = tuple(
-        f"{split}/{classes[label]}/{index % row.per_class[split]}" for index, label in enumerate(labels)
+    members = row.members(split)
+    groups = ["/".join(filter(None, member[:2])) for member in members]
+    group_names = tuple(dict.fromkeys(groups))
+    return ImageSet(
+        row.classes,
+        torch.tensor([row.classes.index(name) for name, _, _ in members]),
+        tuple(f"{split}/{group}/{member[2]}" for group, member in zip(groups, members, strict=True)),
+        partial(toydata.toy_image, place, split),
+        **_grouping(groups, group_names if len(group_names) > len(row.classes) else ()),
     )
-    return ImageSet(classes, torch.tensor(labels), names, partial(toydata.toy_image, place, split))
+
+
+def _grouping(groups: list[str], names: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of an :class:`ImageSet` about groups; none where there are no names."""
+    if not names:
+        return {}
+    return {"groups": torch.tensor([names.index(group) for group in groups]), "group_names": names}
 
 
 _DIGITS_TEST_SHARE = 0.3
@@ -159,86 +200,110 @@ def _digit(pixels: Any, index: int) -> Image.Image:
     return Image.fromarray(pixels[index]).convert("RGB")
 
 
-def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
-    """`<path>/{train,test}/<class>/<image>`; `val` serves as the test split where there is no `test`."""
-    root = Path(place) if Path(place).is_absolute() else data_root / place
-    candidates = [root / "train"] if split == "train" else [root / "test", root / "val"]
-    folder = next((path for path in candidates if path.is_dir()), None)
-    if not place or folder is None:
-        raise InputError(
-            f"Data set folder:{place} has no {split} split: looked for "
-            f"{' and '.join(str(path) for path in candidates)}. Expected {root}/{{train,test}}/<class>/"
-            "<image>. Relative paths start at the folder that LGM_DATA names (default: data)."
-        )
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    files = {name: _image_files(folder / name) for name in classes}
-    empty = [name for name in classes if not files[name]]
-    if not classes or empty:
-        what = f"class folders without an image: {', '.join(empty[:10])}" if empty else "no class folders"
-        raise InputError(f"{folder} has {what}. Add images or remove the folders.")
-    paths = [path for name in classes for path in files[name]]
-    labels = [label for label, name in enumerate(classes) for _ in files[name]]
+def _from_listing(listing: Listing) -> ImageSet:
     return ImageSet(
-        tuple(classes),
-        torch.tensor(labels),
-        tuple(str(path.relative_to(root)) for path in paths),
-        partial(_decode_number, paths),
-        root,
+        listing.classes,
+        torch.tensor(listing.labels, dtype=torch.int64),
+        listing.names,
+        partial(_decode_listed, listing.root, listing.names),
+        torch.tensor(listing.groups) if listing.groups else None,
+        listing.group_names,
+        listing.root,
     )
 
 
-def _decode_number(paths: list[Path], index: int) -> Image.Image:
-    return decode_file(paths[index])
+def _from_library(found: Collection) -> ImageSet:
+    return ImageSet(found.classes, torch.tensor(found.labels), found.names, found.decode)
 
 
-def _image_files(folder: Path) -> list[Path]:
-    """Image files at any depth, links followed; what has no image's suffix is left out and counted aloud."""
-    files = sorted(Path(place) / name for place, _, names in _walk(folder) for name in names)
-    others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
-    if others:
-        logger.warning(
-            "%d files in %s are no images by their names, such as %s", len(others), folder, others[0]
-        )
-    return [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+def _decode_listed(root: Path, names: tuple[str, ...], index: int) -> Image.Image:
+    return decode_file(root / names[index])
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """`os.walk` through linked folders too, each folder once."""
-    seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        yield place, folders, names
-
-
-def decode_file(path: Path) -> Image.Image:
-    """Read an image file as RGB, upright.
-
-    Raises:
-        InputError: naming the file, if it cannot be decoded.
-    """
+def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
+    """`<path>/{train,test}/<class>/<image>`; `val` serves as the test split where there is no `test`."""
+    root = data_root / Path(place).expanduser()
     try:
-        with Image.open(path) as opened:
-            return _as_rgb(ImageOps.exif_transpose(opened))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be decoded as an image ({error}). Replace or remove it.") from error
+        return _from_listing(read_split_folders(root, split))
+    except InputError as error:
+        raise InputError(
+            f"Data set folder:{place} {error} Expected {root}/{{train,test}}/<class>/<image>. Relative "
+            "paths start at the folder that LGM_DATA names (default: data)."
+        ) from None
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB; 16 bits are scaled to 8, not cut off, and transparency is dropped.
+def find_dataset(source: dict[str, Any], data_root: Path) -> None:
+    """Look for a data set's folder without listing what is in it; other libraries' sets are not looked for.
 
     Raises:
-        ValueError: for numbers that have no agreed range.
+        InputError: if it is not there, saying where it was looked for and how to get it.
     """
-    if image.mode not in {"I", "F"} and not image.mode.startswith("I;16"):
-        return image.convert("RGB")
-    values = np.asarray(image)
-    if image.mode == "F" or values.max() > _LARGEST_16_BIT or values.min() < 0:
-        raise ValueError("32-bit values have no agreed range; save it with 8 or 16 bits")
-    return Image.fromarray((values // (_LARGEST_16_BIT // 255)).astype(np.uint8)).convert("RGB")
+    kind, _, place = source["source"].partition(":")
+    if kind in DATASETS:
+        _published_root(kind, place, data_root)
+    elif kind == "folder" and not (data_root / Path(place).expanduser()).is_dir():
+        _read_folder(place, "train", data_root)
+
+
+def _published_root(name: str, place: str, data_root: Path) -> Path:
+    places = [data_root / Path(place).expanduser()] if place else _places(name, data_root)
+    try:
+        return first_folder(places)
+    except InputError as error:
+        raise _with_directions(name, "", error) from None
+
+
+def _places(name: str, data_root: Path) -> list[Path]:
+    return [data_root / folder for folder in DATASETS[name].folders]
+
+
+def _with_directions(name: str, split: str, error: InputError) -> InputError:
+    row = DATASETS[name]
+    return InputError(
+        f"Data set {name} ({row.title}){split and f', {split}'}: {error}\n"
+        f"  expected layout: {row.layout}\n"
+        f"  get it from:     {row.get}\n"
+        f"  licence:         {row.license}\n"
+        f"  lies elsewhere:  `{name}:/its/folder` as its source in params.yaml, or set LGM_DATA"
+    )
+
+
+def _read_published(name: str, place: str, split: str, data_root: Path, *, whole: bool) -> ImageSet:
+    """A data set of `dataset_rows`, in its own folder below the data folder or in the one given."""
+    row, root = DATASETS[name], _published_root(name, place, data_root)
+    try:
+        listing = row.read(root, split)
+        if whole:
+            check_counts(row, listing, split)
+    except InputError as error:
+        raise _with_directions(name, split, error) from None
+    return _from_listing(listing)
+
+
+def check_counts(row: DatasetRow, listing: Listing, split: str) -> None:
+    """Compare what was found with what the data set holds.
+
+    Raises:
+        InputError: if images are missing or too many.
+    """
+    expected, (fewest, most) = row.images[split], row.per_class[split]
+    counts = Counter(listing.labels)
+    odd = [
+        f"{name} ({counts[label]:,})"
+        for label, name in enumerate(listing.classes)
+        if not fewest <= counts[label] <= most
+    ]
+    found, filled = len(listing.names), len(counts)
+    if filled == len(listing.classes) == row.classes and found == (expected or found) and not odd:
+        return
+    wanted = f"{expected:,} images in {row.classes} classes" if expected else f"{row.classes} classes"
+    each = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    named = f", but {', '.join(odd[:3])}{' …' if len(odd) > 3 else ''}" if odd else ""
+    raise InputError(
+        f"incomplete: found {found:,} images in {filled} classes below {listing.root}, expected {wanted}, "
+        f"{each} in each{named}. Complete the copy, or accept it with `partial: true` beside its source in "
+        "params.yaml."
+    )
 
 
 _READERS: dict[str, Callable[[str, str, Path], ImageSet]] = {

@@ -4,22 +4,22 @@ images.safetensors     images [n, 3, r, r] in [0, 1], labels [n]; class names an
 images/<class>/<k>.png the same, rounded to 8 bits
 grid.png               all of them at a glance
 history.csv            loss before every step
-settings.json          what made it, and how long it took
+settings.json          what made it, class names, names of the pictures
 """
 
 from __future__ import annotations
 
-import platform
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from lgm_core.errors import InputError
+from lgm_core.layout import picture_names
 from lgm_core.pictures import image_grid
+from lgm_core.provenance import versions
 from lgm_core.store import (
     read_tensors,
     replacing_folder,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _TENSORS = "images.safetensors"
 _IMAGE_DIMENSIONS = 4
-_UNSAFE = str.maketrans({"/": "_", "\\": "_", "\0": "_"})
 
 
 def save_distilled(
@@ -52,8 +51,9 @@ def save_distilled(
         result: images, labels, losses.
         classes: names, by label.
         method: the settings used.
-        facts: further JSON-like values, such as data set, backbone, seconds.
+        facts: further JSON-like values: data set, backbone, seed.
     """
+    pictures = picture_names(classes, result.labels.tolist())
     settings = {"method": asdict(method), **facts, "versions": versions()}
     with replacing_folder(folder) as new:
         write_tensors(
@@ -61,24 +61,12 @@ def save_distilled(
             {"images": result.images, "labels": result.labels},
             {"classes": list(classes), "method": asdict(method)},
         )
-        folders = class_folders(classes)
-        numbers: dict[int, int] = {}
-        for image, label in zip(result.images, result.labels.tolist(), strict=True):
-            number = numbers[label] = numbers.get(label, -1) + 1
-            write_png(new / "images" / folders[label] / f"{number}.png", image)
+        for image, picture in zip(result.images, pictures, strict=True):
+            write_png(new / picture, image)
         write_png(new / "grid.png", image_grid(result.images))
         rows = [f"{step},{loss:.6f}" for step, loss in enumerate(result.losses)]
         write_text(new / "history.csv", "\n".join(["step,loss", *rows]) + "\n")
-        write_json(new / "settings.json", settings)
-
-
-def class_folders(classes: tuple[str, ...]) -> list[str]:
-    """A folder name for every class: the class's own where that is a safe and new one."""
-    folders: list[str] = []
-    for label, name in enumerate(classes):
-        plain = name.translate(_UNSAFE)
-        folders.append(f"{plain}_{label}" if plain in {"", ".", "..", *folders} else plain)
-    return folders
+        write_json(new / "settings.json", {**settings, "classes": list(classes), "pictures": pictures})
 
 
 def load_distilled(
@@ -106,14 +94,3 @@ def load_distilled(
             f"{len(classes)} classes. Distil again with: {made_by}"
         )
     return images, labels
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    from importlib.metadata import version
-
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": version("timm"),
-    }

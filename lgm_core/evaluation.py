@@ -1,9 +1,10 @@
-"""What an image set is worth to a backbone: probes and 1-NN of distilled and of real images (Tables 1, 2)."""
+"""What an image set is worth to a backbone: probes and 1-NN of distilled and of real images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -20,11 +21,15 @@ from lgm_core.probe import (
     nearest_neighbor_percent,
     train_heads,
 )
+from lgm_core.provenance import settings_of, versions
 from lgm_core.seeds import derive_seed, named_generator
-from lgm_core.selection import select_neighbors
-from lgm_core.specs import MethodSpec, ProbeSpec
+from lgm_core.specs import ProbeSpec
 
 _VIEWS_AT_ONCE = 200
+_PROBE_SETTINGS = (
+    "epochs", "batch_size", "learning_rate", "head_std", "seeds", "view_rounds", "patience", "holdout",
+    "augment",
+)  # fmt: skip
 Progress = Callable[[int], None]
 
 
@@ -83,7 +88,8 @@ def evaluate_sets(
         progress: told how many sets were turned into features.
 
     Returns:
-        For every name `top1` (and `top5` from five classes on) per run, and `nearest_neighbor` per set.
+        For every name `top1` (and `top5` from five classes on, `balanced` and `worst_group` where the data
+        set has groups) per run, and `nearest_neighbor` per set.
     """
     device = backbone.device
     test, test_labels = cache.test.to(device), cache.test_labels.to(device)
@@ -110,7 +116,8 @@ def evaluate_sets(
         seeds=[run_seed for _, _, run_seed in runs],
         validation=None if validation is None else validation.to(device),
     )
-    found = accuracies(heads, test, test_labels)
+    groups = None if cache.test_groups is None else cache.test_groups.to(device)
+    found = accuracies(heads, test, test_labels, groups)
     return {
         name: {
             **{
@@ -124,31 +131,23 @@ def evaluate_sets(
 
 
 def real_baselines(
-    backbone: FrozenBackbone,
-    cache: FeatureCache,
-    train: ImageSet,
-    distilled: LabeledImages,
-    chosen: dict[str, list[list[int]]],
-    method: MethodSpec,
+    train: ImageSet, neighbors: Int[Tensor, " k"], chosen: dict[str, list[list[int]]], side: int
 ) -> dict[str, list[LabeledImages]]:
     """The real training sets that a distilled one is compared with: Neighbors, Centroids, Random.
 
     Args:
-        backbone: the distilling one, whose feature space decides what is near.
-        cache: its features of the data set.
         train: the training images.
-        distilled: the distilled set; every image has one neighbour.
-        chosen: image numbers of the other baselines, one list per draw.
-        method: sizes of images and of what the backbone sees.
+        neighbors: numbers of those nearest to the distilled images.
+        chosen: numbers of the other baselines, one list per draw.
+        side: of the images in pixels.
     """
-    device = backbone.device
-    with torch.no_grad():
-        seen = backbone(center_crop(distilled.images.to(device), method.input_size)).cpu()
-    nearest = select_neighbors(seen, distilled.labels, cache.train, cache.train_labels)
-    numbers = {"neighbors": [nearest.tolist()], **chosen}
+    numbers = {"neighbors": [neighbors.tolist()], **chosen}
     return {
-        name: [
-            LabeledImages(squares(train, draw, method.resolution), cache.train_labels[draw]) for draw in draws
-        ]
+        name: [LabeledImages(squares(train, draw, side), train.labels[draw]) for draw in draws]
         for name, draws in numbers.items()
     }
+
+
+def probe_facts(spec: ProbeSpec) -> dict[str, Any]:
+    """What these accuracies depend on besides the images: settings and versions."""
+    return {"probe": settings_of(spec, _PROBE_SETTINGS), "versions": versions()}

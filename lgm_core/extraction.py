@@ -208,6 +208,8 @@ def extract_features(
         test_labels=test.labels,
         real_views=augmented[:gradient_rounds] if gradient_rounds else centre[None],
         full_views=augmented[gradient_rounds:],
+        test_groups=test.groups,
+        group_names=test.group_names,
     )
 
 

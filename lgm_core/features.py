@@ -2,7 +2,7 @@
 
 train.safetensors  features of the centre views [N, F], labels [N]
 views.safetensors  real_views [R, N, F] for the real gradient, full_views [R', N, F] for the full probe
-test.safetensors   features of the centre views [N_test, F], labels [N_test]
+test.safetensors   features of the centre views [N_test, F], labels and groups [N_test]
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class FeatureCache:
         train_labels, test_labels: [N] and [N_test].
         real_views: [R, N, F], augmented as in distillation; the centre views where augmentation is off.
         full_views: [R', N, F], augmented as the probe's training views.
+        test_groups: [N_test], positions in `group_names`; None where the data set has no groups.
+        group_names: names of the test images' groups.
     """
 
     classes: tuple[str, ...]
@@ -36,6 +38,8 @@ class FeatureCache:
     test_labels: Int[Tensor, " t"]
     real_views: Float[Tensor, "r n f"]
     full_views: Float[Tensor, "q n f"]
+    test_groups: Int[Tensor, " t"] | None = None
+    group_names: tuple[str, ...] = ()
 
 
 _TRAIN_FILE, _VIEWS_FILE, _TEST_FILE = "train.safetensors", "views.safetensors", "test.safetensors"
@@ -43,9 +47,12 @@ _TRAIN_FILE, _VIEWS_FILE, _TEST_FILE = "train.safetensors", "views.safetensors",
 
 def save_features(folder: Path, cache: FeatureCache, facts: dict[str, Any]) -> None:
     """Write the cache into a folder, with `facts` (settings, versions) in every file's metadata."""
-    metadata = {**facts, "classes": list(cache.classes)}
+    metadata = {**facts, "classes": list(cache.classes), "groups": list(cache.group_names)}
     write_tensors(folder / _TRAIN_FILE, {"features": cache.train, "labels": cache.train_labels}, metadata)
-    write_tensors(folder / _TEST_FILE, {"features": cache.test, "labels": cache.test_labels}, metadata)
+    test = {"features": cache.test, "labels": cache.test_labels}
+    if cache.test_groups is not None:
+        test["groups"] = cache.test_groups
+    write_tensors(folder / _TEST_FILE, test, metadata)
     views = {"real_views": cache.real_views, "full_views": cache.full_views}
     write_tensors(folder / _VIEWS_FILE, views, metadata)
 
@@ -65,5 +72,7 @@ def load_features(folder: Path, *, made_by: str) -> FeatureCache:
         train_labels=train["labels"],
         test=test["features"],
         test_labels=test["labels"],
+        test_groups=test.get("groups"),
+        group_names=tuple(metadata["groups"]),
         **views,
     )

@@ -26,6 +26,7 @@ from importlib import resources
 from typing import Any
 
 _SOURCES = ("original", "writeup")
+PAPER_BACKBONES = ("clip", "dinov2", "eva02", "mocov3")
 
 
 @dataclass(frozen=True)

@@ -167,11 +167,84 @@ class PairSpec:
 
 
 @dataclass(frozen=True)
+class DatasetSpec:
+    """The one data set of a table or figure, by its name under `datasets`."""
+
+    dataset: str = setting(checks.name)
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """The backbone of a figure that shows one, by its name under `backbones`."""
+
+    source: str = setting(checks.name)
+
+
+@dataclass(frozen=True)
+class DatasetSourceSpec:
+    """One data set under one backbone."""
+
+    dataset: str = setting(checks.name)
+    source: str = setting(checks.name)
+
+
+@dataclass(frozen=True)
+class PairSourceSpec:
+    """Two data sets under one backbone."""
+
+    left: str = setting(checks.name)
+    right: str = setting(checks.name)
+    source: str = setting(checks.name)
+
+
+@dataclass(frozen=True)
 class TablesSpec:
     """Which data sets each table shows."""
 
     table1: PairSpec = setting(checks.section(PairSpec))
     table2: PairSpec = setting(checks.section(PairSpec))
+    table3: DatasetSpec = setting(checks.section(DatasetSpec))
+    table4: PairSpec = setting(checks.section(PairSpec))
+    table5: PairSpec = setting(checks.section(PairSpec))
+    table6: DatasetSpec = setting(checks.section(DatasetSpec))
+    table7: DatasetSpec = setting(checks.section(DatasetSpec))
+    table8: PairSpec = setting(checks.section(PairSpec))
+
+
+@dataclass(frozen=True)
+class FiguresSpec:
+    """Which data sets and backbone each figure shows; Figure 5 shows Table 3's data set."""
+
+    figure1: DatasetSpec = setting(checks.section(DatasetSpec))
+    figure3: DatasetSourceSpec = setting(checks.section(DatasetSourceSpec))
+    figure4: DatasetSourceSpec = setting(checks.section(DatasetSourceSpec))
+    figure5: SourceSpec = setting(checks.section(SourceSpec))
+    figure6: DatasetSpec = setting(checks.section(DatasetSpec))
+    figure7: PairSourceSpec = setting(checks.section(PairSourceSpec))
+    figure8: DatasetSourceSpec = setting(checks.section(DatasetSourceSpec))
+    alignment: PairSpec = setting(checks.section(PairSpec))
+    losses: PairSpec = setting(checks.section(PairSpec))
+
+
+def _changes(value: Any, key: str) -> dict[str, Any]:
+    """Settings of the method that a variant changes; their values are checked with the method's own."""
+    if not isinstance(value, Mapping) or not value:
+        raise checks.reject(key, value, "a mapping of the method's settings that the variant changes")
+    return {checks.name(part, key): value[part] for part in value}
+
+
+@dataclass(frozen=True)
+class VariantsSpec:
+    """Variants of the method, by group: name → settings that differ."""
+
+    ablation: dict[str, dict[str, Any]] = setting(_named(_changes))
+    """Table 3 and Figure 5."""
+    rounds: dict[str, dict[str, Any]] = setting(_named(_changes))
+    """Numbers of augmentation rounds, Figure 3."""
+
+
+# Features and baselines are made once for all variants.
+_SHARED_KEYS = ("ipc", "resolution", "input_size")
 
 
 @dataclass(frozen=True)
@@ -187,8 +260,35 @@ class Params:
     alignment: AlignmentSpec
     datasets: dict[str, dict[str, Any]]
     backbones: dict[str, dict[str, Any]]
+    variants: VariantsSpec
     tables: TablesSpec
+    figures: FiguresSpec
     checkpoint: CheckpointSpec
+    dataset_overrides: dict[str, dict[str, Any]]
+    """Data set → settings of the method that differ for it."""
+
+    def for_dataset(self, dataset: str) -> MethodSpec:
+        """The method with what `dataset_overrides` says of a data set."""
+        overrides = self.dataset_overrides.get(dataset, {})
+        return with_overrides(self.method, overrides, f"dataset_overrides.{dataset}.")
+
+    def variant(self, name: str) -> MethodSpec:
+        """The method as variant `<group>/<name>` has it; the method itself for the empty name.
+
+        Raises:
+            InputError: if there is no such variant, or it changes what it cannot.
+        """
+        if not name:
+            return self.method
+        group, _, label = name.partition("/")
+        known = [entry.name for entry in fields(VariantsSpec)]
+        found = getattr(self.variants, group) if group in known else {}
+        if label not in found:
+            raise InputError(
+                f"{name!r} is no variant; params.yaml has under variants: "
+                + ", ".join(f"{part}/{one}" for part in known for one in getattr(self.variants, part))
+            )
+        return with_overrides(self.method, found[label], f"variants.{group}.{label}.")
 
     def features(self) -> FeatureSpec:
         """The part of the settings that the feature cache depends on."""
@@ -202,6 +302,21 @@ class Params:
         )
 
 
+# Shared by all stages of a data set, so that no override can tell them different things.
+_NOT_OVERRIDABLE = ("ipc", "augment", "resolution", "input_size")
+
+
+def _overrides(value: Any, key: str) -> dict[str, dict[str, Any]]:
+    """Data set → mapping of settings of the method that only distillation reads; empty for none."""
+    if not isinstance(value, Mapping):
+        raise checks.reject(key, value, "a mapping from data sets to settings, {} for none")
+    allowed = [name for name in METHOD_KEYS if name not in _NOT_OVERRIDABLE]
+    for dataset, settings in value.items():
+        if not isinstance(settings, Mapping) or set(settings) - set(allowed):
+            raise checks.reject(f"{key}.{dataset}", settings, f"a mapping of {', '.join(allowed)}")
+    return {str(dataset): dict(settings) for dataset, settings in value.items()}
+
+
 _FILE_CHECKS: dict[str, checks.Check] = {
     "suite": checks.name,
     "seed": checks.integer(0),
@@ -211,8 +326,11 @@ _FILE_CHECKS: dict[str, checks.Check] = {
     "alignment": checks.section(AlignmentSpec),
     "datasets": _named(_source),
     "backbones": _named(_source),
+    "variants": checks.section(VariantsSpec),
     "tables": checks.section(TablesSpec),
+    "figures": checks.section(FiguresSpec),
     "checkpoint": checks.section(CheckpointSpec),
+    "dataset_overrides": _overrides,
 }
 
 
@@ -239,18 +357,33 @@ def parse_params(mapping: Any) -> Params:
     groups = {key: check(mapping[key], key) for key, check in _FILE_CHECKS.items()}
     method = parse(MethodSpec, {key: mapping[key] for key in METHOD_KEYS if key in mapping})
     params = Params(method=method, **groups)
-    _check_table_datasets(params)
+    _check_names(params)
     _check_backbone_names(params)
+    _check_overrides(params)
+    for group in fields(params.variants):
+        for name in getattr(params.variants, group.name):
+            params.variant(f"{group.name}/{name}")
     return params
 
 
-def _check_table_datasets(params: Params) -> None:
-    for entry in fields(params.tables):
-        for side, dataset in asdict(getattr(params.tables, entry.name)).items():
-            if dataset not in params.datasets:
-                raise checks.reject(
-                    f"tables.{entry.name}.{side}", dataset, f"one of datasets: {', '.join(params.datasets)}"
-                )
+def _check_overrides(params: Params) -> None:
+    for dataset in params.dataset_overrides:
+        if dataset not in params.datasets:
+            allowed = f"one of datasets: {', '.join(params.datasets)}"
+            raise checks.reject("dataset_overrides", dataset, allowed)
+        params.for_dataset(dataset)
+
+
+def _check_names(params: Params) -> None:
+    """Tables and figures show data sets and backbones that the file lists."""
+    for part in ("tables", "figures"):
+        for shown in fields(getattr(params, part)):
+            for place, name in asdict(getattr(getattr(params, part), shown.name)).items():
+                group = "backbones" if place == "source" else "datasets"
+                known = getattr(params, group)
+                if name not in known:
+                    key = f"{part}.{shown.name}.{place}"
+                    raise checks.reject(key, name, f"one of {group}: {', '.join(known)}")
 
 
 def _check_backbone_names(params: Params) -> None:
@@ -261,12 +394,27 @@ def _check_backbone_names(params: Params) -> None:
         )
 
 
-def with_overrides(method: MethodSpec, overrides: Mapping[str, Any]) -> MethodSpec:
-    """The method with some settings replaced, checked like the file's own."""
+def with_overrides(method: MethodSpec, overrides: Mapping[str, Any], prefix: str = "") -> MethodSpec:
+    """The method with some settings replaced, checked like the file's own.
+
+    Args:
+        method: the settings to start from.
+        overrides: setting → value.
+        prefix: where they stand in the params file, for messages.
+
+    Raises:
+        InputError: if a setting is unknown, out of range, or one that all variants share: features and
+            baselines are made once, with the file's own sizes and augmentation.
+    """
+    allowed = [key for key in METHOD_KEYS if key not in _SHARED_KEYS]
     checked = {}
     for key, value in overrides.items():
         entry = next((entry for entry in fields(MethodSpec) if entry.name == key), None)
+        if key in _SHARED_KEYS:
+            raise checks.reject(prefix + key, value, "no value of its own, all variants share the file's")
         if entry is None:
-            raise InputError(f"params.yaml: unknown key {key}; allowed: {', '.join(METHOD_KEYS)}.")
-        checked[key] = entry.metadata["check"](value, key)
+            raise InputError(f"params.yaml: unknown key {prefix}{key}; allowed: {', '.join(allowed)}.")
+        checked[key] = entry.metadata["check"](value, prefix + key)
+    if "augment" in checked and checked["augment"] not in (NO_AUGMENTATION, method.augment):
+        raise checks.reject(f"{prefix}augment", overrides["augment"], f"{NO_AUGMENTATION!r}")
     return replace(method, **checked)

@@ -1,5 +1,6 @@
 """Stage `distill`: Linear Gradient Matching of one data set under one backbone."""
 
+from lgm_core.layout import remaking
 from stages.boundary import (
     check_cell,
     checkpoint_folder,
@@ -13,47 +14,49 @@ from stages.boundary import (
 from stages.launch import run_shared_stage
 
 
-def main(dataset: str, backbone: str) -> None:
-    """Distil `dataset` with `backbone` and write images, pictures and the loss history."""
+def main(dataset: str, backbone: str, variant: str = "") -> None:
+    """Distil `dataset` with `backbone` and what `variant`, `<group>/<name>`, changes, from the same draws."""
     params = read_params()
     check_cell(params, dataset, backbone)
-    from lgm_core.backbones import open_backbone
+    from lgm_core.bank import real_bank
     from lgm_core.checkpoint import Checkpoints, Keeper, run_facts
-    from lgm_core.distill import Distiller, RealBank
+    from lgm_core.distill import Distiller
     from lgm_core.distilled import save_distilled
     from lgm_core.features import load_features
     from lgm_core.parallel import own_ranks
+    from lgm_core.provenance import Measurement
     from lgm_core.seeds import derive_seed
+    from lgm_core.specs import with_overrides
+    from lgm_core.store import read_json
+    from stages.models import opened
 
-    layout, machine, method, ranks = read_layout(params), read_machine(), params.method, own_ranks()
-    made_by = f"dvc repro -f features@{dataset}-{backbone}"
-    cache = load_features(layout.features(dataset, backbone), made_by=made_by)
-    row = params.backbones[backbone]
-    model = open_backbone(
-        row,
-        input_size=method.input_size,
-        normalization=params.normalization,
-        device=machine.device,
-        compiled=machine.compiled,
-    )
+    layout, machine, ranks = read_layout(params), read_machine(), own_ranks()
+    overrides = read_json(layout.overrides(dataset), made_by=f"dvc repro overrides@{dataset}")
+    method = with_overrides(params.variant(variant), overrides)
+    measurement = Measurement(machine.device)
+    folder, made_by = layout.features(dataset, backbone), remaking("features", dataset, backbone)
+    cache = load_features(folder, made_by=made_by)
     distiller = Distiller(
-        model,
-        RealBank(cache.real_views, cache.train_labels, len(cache.classes)),
+        opened(params, backbone, machine),
+        real_bank(cache, method),
         method,
         seed=derive_seed(params.seed, "distill", dataset, backbone),
         micro_batch=machine.micro_batch,
         ranks=ranks,
     )
-    facts = run_facts(distiller, dataset=dataset, backbone=row, normalization=params.normalization)
-    checkpoints = Checkpoints(checkpoint_folder(params, dataset, backbone), facts)
+    source = {"dataset": dataset, "backbone": params.backbones[backbone]}
+    facts = run_facts(distiller, **source, normalization=params.normalization)
+    checkpoints = Checkpoints(checkpoint_folder(params, dataset, backbone, variant), facts)
     with finishing_steps() as ending, Keeper(distiller, checkpoints, params.checkpoint, ending) as keep:
         with progress_bar(method.steps, f"distill {dataset} {backbone}", "steps", shown=ranks.first) as bar:
             bar.update(distiller.state.step)
             result = distiller.run(losses_on(bar), keep)
         if ranks.first:
-            facts = {"dataset": dataset, "backbone": backbone, "seed": params.seed, "seconds": keep.seconds()}
-            save_distilled(layout.distilled(dataset, backbone), result, cache.classes, method, facts)
+            facts = {"dataset": dataset, "backbone": backbone, "variant": variant, "seed": params.seed}
+            target = layout.distilled(dataset, backbone, variant)
+            save_distilled(target, result, cache.classes, method, facts)
+            measurement.write(layout.run("distill", dataset, backbone, variant), keep.seconds())
 
 
 if __name__ == "__main__":
-    run_shared_stage(main, ("dataset", "backbone"))
+    run_shared_stage(main, ("dataset", "backbone"), ("variant",))

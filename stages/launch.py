@@ -18,11 +18,11 @@ from stages.boundary import alone_with, guarded, parsed_arguments, read_params, 
 Main = Callable[..., None]
 
 
-def run_shared_stage(main: Main, parameters: tuple[str, ...]) -> None:
+def run_shared_stage(main: Main, parameters: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
     """:func:`stages.boundary.run_stage` for a stage whose `main` knows its part by `own_ranks()`."""
     signal.signal(signal.SIGTERM, terminated)
     with guarded():
-        arguments = parsed_arguments(parameters)
+        arguments = parsed_arguments(parameters, optional)
         read_params()  # what is wrong with it is said once, and before torch is loaded
         if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
             rank, world, local, here = (

@@ -2,47 +2,48 @@
 
 from typing import Any
 
+from lgm_core.layout import remaking
 from stages.boundary import check_cell, named, progress_bar, read_layout, read_machine, read_params
 from stages.launch import run_shared_stage
 
 
-def main(dataset: str, source: str) -> None:
-    """Evaluate the set distilled with `source` on all backbones, and real images on `source` itself."""
+def main(dataset: str, source: str, variant: str = "") -> None:
+    """Evaluate what `source` distilled on all backbones; if not a variant, real images on `source` too."""
     params = read_params()
     check_cell(params, dataset, source)
-    from lgm_core.backbones import open_backbone
     from lgm_core.datasets import load_splits
     from lgm_core.distilled import load_distilled
-    from lgm_core.evaluation import LabeledImages, evaluate_sets, real_baselines
+    from lgm_core.evaluation import LabeledImages, evaluate_sets, probe_facts, real_baselines
     from lgm_core.features import load_features
     from lgm_core.integrity import unchanged
+    from lgm_core.neighbors import find_neighbors, save_neighbors
     from lgm_core.parallel import own_ranks
+    from lgm_core.provenance import Measurement
     from lgm_core.seeds import derive_seed
     from lgm_core.store import read_json, write_json
+    from stages.models import opened
 
     layout, machine, method, ranks = read_layout(params), read_machine(), params.method, own_ranks()
+    measurement = Measurement(machine.device)
     train, _ = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
-    made_by = f"dvc repro -f distill@{dataset}-{source}"
-    images, labels = load_distilled(layout.distilled(dataset, source), train.classes, made_by=made_by)
-    made_by = f"dvc repro -f features@{dataset}-{source}"
-    train = unchanged(train, "train", layout.features(dataset, source), made_by=made_by)
+    made_by = remaking("distill", dataset, source, variant)
+    folder = layout.distilled(dataset, source, variant)
+    images, labels = load_distilled(folder, train.classes, made_by=made_by)
+    folder, made_by = layout.features(dataset, source), remaking("features", dataset, source)
+    train = unchanged(train, "train", folder, made_by=made_by)
     targets: dict[str, Any] = {}
-    for target, row in list(params.backbones.items())[ranks.rank :: ranks.world]:
-        made_by = f"dvc repro -f features@{dataset}-{target}"
-        cache = load_features(layout.features(dataset, target), made_by=made_by)
-        model = open_backbone(
-            row,
-            input_size=method.input_size,
-            normalization=params.normalization,
-            device=machine.device,
-            compiled=machine.compiled,
-        )
+    for target in list(params.backbones)[ranks.rank :: ranks.world]:
+        cache = load_features(layout.features(dataset, target), made_by=remaking("features", dataset, target))
+        model = opened(params, target, machine)
         sets = {"distilled": [LabeledImages(images, labels)]}
         if target == source:
-            made_by = f"dvc repro -f baselines@{dataset}-{source}"
-            chosen = read_json(layout.baselines(dataset, source), made_by=made_by)["selection"]
-            sets |= real_baselines(model, cache, train, sets["distilled"][0], chosen, method)
-        total = sum(len(members) for members in sets.values())
+            near = find_neighbors(model, cache, images, labels, method.input_size)
+            save_neighbors(layout.neighbors(dataset, source, variant), near, train, labels, method.resolution)
+            if not variant:
+                made_by = remaking("baselines", dataset, source)
+                real = read_json(layout.baselines(dataset, source), made_by=made_by)["selection"]
+                sets |= real_baselines(train, near.numbers, real, method.resolution)
+        total = sum(map(len, sets.values()))
         seed = derive_seed(params.seed, "probe", dataset, source, target)
         with progress_bar(total, f"probe {dataset} {source} on {target}", "sets") as bar:
             targets[target] = evaluate_sets(
@@ -50,8 +51,11 @@ def main(dataset: str, source: str) -> None:
             )
     every = {target: found for part in ranks.collect(targets) for target, found in part.items()}
     if ranks.first:
-        write_json(layout.probe(dataset, source), {"source": source, "targets": every})
+        facts = {"dataset": dataset, "source": source, "variant": variant, "seed": params.seed}
+        result = {**facts, **probe_facts(params.probe), "targets": every}
+        write_json(layout.probe(dataset, source, variant), result)
+        measurement.write(layout.run("probe", dataset, source, variant))
 
 
 if __name__ == "__main__":
-    run_shared_stage(main, ("dataset", "source"))
+    run_shared_stage(main, ("dataset", "source"), ("variant",))

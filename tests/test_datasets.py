@@ -62,7 +62,7 @@ def test_splits_have_the_same_classes_and_no_image_in_common(source: str) -> Non
 
 def test_toy_images_are_named_by_split_class_and_number() -> None:
     images = load_images({"source": "toy:shapes"}, "test", Path())
-    per_class = ROWS["shapes"].per_class["test"]
+    per_class = ROWS["shapes"].counts["test"]["square", ""]
     assert images.names[per_class + 3] == "test/square/3"
     assert images.classes[images.labels[per_class + 3]] == "square"
     expected = toy_image("shapes", "test", per_class + 3)

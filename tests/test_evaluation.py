@@ -15,8 +15,9 @@ from lgm_core.ceilings import evaluate_full
 from lgm_core.datasets import ImageSet, squares
 from lgm_core.evaluation import LabeledImages, evaluate_sets, real_baselines
 from lgm_core.features import FeatureCache
+from lgm_core.neighbors import find_neighbors
 from lgm_core.probe import hold_out
-from lgm_core.specs import MethodSpec, Params, ProbeSpec
+from lgm_core.specs import Params, ProbeSpec
 
 SIDE = 12
 PURE = torch.eye(3)
@@ -204,7 +205,7 @@ def test_patience_keeps_the_best_head_and_not_the_last(
 
 
 def test_the_distilled_images_own_neighbors_are_found_again(
-    backbone: FrozenBackbone, method: Callable[..., MethodSpec]
+    backbone: FrozenBackbone,
 ) -> None:
     labels = torch.arange(3).repeat_interleave(5)
     # Every picture, 16 × 12 pixels, has in its middle the colour that surrounds the next one of its class.
@@ -213,14 +214,14 @@ def test_the_distilled_images_own_neighbors_are_found_again(
     for number, picture in enumerate(pictures):
         picture.paste(palette[(number + 1) % 5], (6, 4, 10, 8))
     train = ImageSet(("r", "g", "b"), labels, tuple(map(str, range(15))), lambda index: pictures[index])
-    settings = method(resolution=SIDE, input_size=10, pyramid_start=1)
     images = squares(train, list(range(15)), SIDE)
     features = backbone(center_crop(images, 10))
     cache = FeatureCache(train.classes, features, labels, features, labels, features[None], features[None])
     numbers = [3, 0, 12, 7, 9]
     distilled = LabeledImages(images[numbers], labels[numbers])
     chosen = {"centroids": [[1, 6, 11]], "random": [[0, 5, 10], [4, 9, 14]]}
-    found = real_baselines(backbone, cache, train, distilled, chosen, settings)
+    near = find_neighbors(backbone, cache, distilled.images, distilled.labels, 10)
+    found = real_baselines(train, near.numbers, chosen, SIDE)
     assert list(found) == ["neighbors", "centroids", "random"]
     assert len(found["neighbors"]) == 1
     assert torch.equal(found["neighbors"][0].images, distilled.images)
@@ -230,16 +231,17 @@ def test_the_distilled_images_own_neighbors_are_found_again(
         assert draw.labels.tolist() == [0, 1, 2]
 
 
-def test_a_neighbor_is_of_its_own_class(backbone: FrozenBackbone, method: Callable[..., MethodSpec]) -> None:
+def test_a_neighbor_is_of_its_own_class(backbone: FrozenBackbone) -> None:
     labels = torch.arange(3)
     pictures = [Image.new("RGB", (SIDE, SIDE), color) for color in ("red", "lime", "blue")]
     train = ImageSet(("r", "g", "b"), labels, ("0", "1", "2"), lambda index: pictures[index])
     features = backbone(squares(train, [0, 1, 2], SIDE))
     cache = FeatureCache(train.classes, features, labels, features, labels, features[None], features[None])
     wrongly_blue = LabeledImages(plain(PURE[[2, 2, 2]]), labels)
-    settings = method(resolution=SIDE, input_size=SIDE)
-    found = real_baselines(backbone, cache, train, wrongly_blue, {}, settings)
-    assert torch.equal(found["neighbors"][0].images, plain(PURE))
+    found = find_neighbors(backbone, cache, wrongly_blue.images, labels, SIDE)
+    assert torch.equal(found.numbers, labels)
+    assert found.similarities[2] == pytest.approx(1)
+    assert found.similarities[:2].max() < 1
 
 
 # All real images
@@ -247,6 +249,8 @@ def test_a_neighbor_is_of_its_own_class(backbone: FrozenBackbone, method: Callab
 
 def test_all_images_of_separable_classes_reach_everything(backbone: FrozenBackbone, probe: Probe) -> None:
     found = evaluate_full(cache_of(backbone), probe(seeds=3), seed=0)
+    majority = found.pop("majority")["top1"]
+    assert majority < 100
     assert found == {"full": {"top1": [100.0] * 3}, "nearest_class_mean": 100.0, "ridge": 100.0}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import FrozenInstanceError, asdict, dataclass
+from dataclasses import FrozenInstanceError, asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,11 @@ def _paths_of(kind: type) -> list[tuple[str, ...]]:
 
 NUMBERS, INTEGERS, FLAGS = _paths_of(float), _paths_of(int), _paths_of(bool)
 GROUPS = [("probe",), ("probe", "augment"), ("augment",), ("alignment",), ("tables",), ("tables", "table1")]
-# Data sets and backbones are named freely, so their entries are no fixed keys.
+# Data sets, backbones and variants are named freely, so their entries are no fixed keys.
 FIXED_KEYS = [(key,) for key in EMBEDDED] + [
-    path for path, _ in _leaves(EMBEDDED) if len(path) > 1 and path[0] not in {"datasets", "backbones"}
+    path
+    for path, _ in _leaves(EMBEDDED)
+    if len(path) > 1 and path[0] not in {"datasets", "backbones", "variants"}
 ]
 
 
@@ -337,6 +339,7 @@ def test_override_replaces_one_setting(method: Callable[..., MethodSpec]) -> Non
         ({"stepz": 7}, "unknown key stepz; allowed: .*steps"),
         ({"steps": 0}, "steps is 0; allowed: a whole number from 1"),
         ({"input_size": 65}, "input_size is 65"),
+        ({"ipc": 2}, "ipc is 2; allowed: no value of its own"),
         ({"augment": {"flip_probability": 1}}, r"missing key augment\.crop_scale"),
     ],
 )
@@ -345,6 +348,48 @@ def test_override_is_checked_like_the_file(
 ) -> None:
     with pytest.raises(InputError, match=message):
         with_overrides(method(), overrides)
+
+
+def test_a_variant_is_the_method_with_its_overrides(params: Make) -> None:
+    spec = params(
+        variants={"ablation": {"blurry": {"pyramid_start": 4}}, "rounds": {"twice": {"aug_rounds": 2}}}
+    )
+    assert spec.variant("") == spec.method
+    assert spec.variant("ablation/blurry") == replace(spec.method, pyramid_start=4)
+    assert spec.variant("rounds/twice").aug_rounds == 2
+
+
+@pytest.mark.parametrize("name", ["blurry", "ablation/blurrier", "other/blurry", "ablation"])
+def test_an_unknown_variant_is_named_with_those_there_are(params: Make, name: str) -> None:
+    spec = params(variants={"ablation": {"blurry": {"pyramid_start": 4}}})
+    with pytest.raises(InputError, match=f"{name}.*ablation/blurry"):
+        spec.variant(name)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"pyramid_start": 0}, r"variants\.ablation\.blurry\.pyramid_start is 0"),
+        ({"probe": 3}, r"unknown key variants\.ablation\.blurry\.probe"),
+        ({"resolution": 32}, r"variants\.ablation\.blurry\.resolution is 32"),
+        ({"augment": {**EMBEDDED["augment"], "noise_std": 0.9}}, r"variants\.ablation\.blurry\.augment is"),
+        ("pixels", r"variants\.ablation\.blurry is 'pixels'; allowed: a mapping"),
+    ],
+)
+def test_a_variant_is_checked_when_the_file_is_read(params: Make, overrides: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        params(variants={"ablation": {"blurry": overrides}})
+
+
+def test_tables_and_figures_show_what_the_file_lists(params: Make) -> None:
+    with pytest.raises(
+        InputError, match=r"figures\.figure8\.source is 'clip'; allowed: one of backbones: lite0"
+    ):
+        params(figures={"figure8": {"source": "clip"}})
+    with pytest.raises(
+        InputError, match=r"tables\.table7\.dataset is 'cub'; allowed: one of datasets: shapes"
+    ):
+        params(tables={"table7": {"dataset": "cub"}})
 
 
 def test_method_keys_stand_at_the_top_of_the_file() -> None:

@@ -94,7 +94,8 @@ def stage_calls() -> list[tuple[str, ...]]:
     cells = [
         (verb, DATASET, name) for verb in ("features", "baselines", "distill", "probe") for name in BACKBONES
     ]
-    return [*cells, ("align", DATASET), ("tables", "table1"), ("tables", "table2")]
+    checks = [("inputs", DATASET), ("overrides", DATASET)]
+    return [*checks, *cells, ("align", DATASET), ("tables", "table1"), ("tables", "table2")]
 
 
 def enter(folder: Path, patch: pytest.MonkeyPatch) -> None:
@@ -149,6 +150,8 @@ def snapshot(folder: Path = Path()) -> dict[str, bytes]:
 def test_every_file_of_the_layout_is_made_and_nothing_else(project: dict[str, Any]) -> None:
     expected = {
         LAYOUT.alignment(DATASET),
+        LAYOUT.inputs(DATASET),
+        LAYOUT.overrides(DATASET),
         *(LAYOUT.table(table, suffix) for table in ("table1", "table2") for suffix in (".csv", ".md")),
         *(LAYOUT.metrics(table) for table in ("table1", "table2")),
     }
@@ -510,7 +513,7 @@ def test_a_process_without_its_data_ends_with_one_message(
     enter(tmp_path, monkeypatch)
     start_project(tmp_path)
     shutil.rmtree(tmp_path / "data")
-    done = _command("stages.features", DATASET, "vit")
+    done = _command("stages.inputs", DATASET)
     assert done.returncode == 1
     assert _is_one_message(done)
     assert f"{tmp_path}/data/{DATASET}/train" in done.stderr

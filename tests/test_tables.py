@@ -11,27 +11,16 @@ from typing import Any
 
 import pytest
 
+from lgm_core.cells import Cells, Value, average, summarize
 from lgm_core.errors import InputError
 from lgm_core.layout import Layout
+from lgm_core.rendering import best_rows, format_value, to_csv, to_markdown, to_metrics
 from lgm_core.reported import reported_values
 from lgm_core.specs import PairSpec, Params
-from lgm_core.tables import (
-    Accuracy,
-    Cells,
-    Table,
-    average,
-    best_rows,
-    format_accuracy,
-    summarize,
-    table1,
-    table2,
-    to_csv,
-    to_markdown,
-    to_metrics,
-)
+from lgm_core.tables import Table, table1, table2
 
 PAIR = PairSpec(left="pets", right="cars")
-CSV_HEADER = "dataset,row,column,mean,std,share_of_full,reported_original,reported_writeup"
+CSV_HEADER = "dataset,measure,row,column,mean,std,share_of_full,reported_original,reported_writeup"
 
 
 def sets(distilled: list[float], **real: list[float]) -> dict[str, Any]:
@@ -89,21 +78,21 @@ def csv_rows(table: Table) -> dict[tuple[str, str, str], dict[str, str]]:
 
 
 def test_runs_become_mean_and_population_deviation() -> None:
-    assert summarize([80.0, 90.0]) == Accuracy(85.0, 5.0)
+    assert summarize([80.0, 90.0]) == Value(85.0, 5.0)
     draws = summarize([40.0, 50.0, 60.0])
     assert (draws.mean, draws.std) == (50.0, pytest.approx((200 / 3) ** 0.5))
-    assert summarize([70.0]) == Accuracy(70.0, None)
+    assert summarize([70.0]) == Value(70.0, None)
 
 
 def test_the_average_is_of_means_and_of_deviations() -> None:
-    assert average([Accuracy(80.0, 4.0), Accuracy(60.0, 1.0)]) == Accuracy(70.0, 2.5)
-    assert average([Accuracy(80.0), Accuracy(60.0)]) == Accuracy(70.0, None)
-    assert average([Accuracy(80.0, 4.0), Accuracy(60.0)]) == Accuracy(70.0, 4.0)
+    assert average([Value(80.0, 4.0), Value(60.0, 1.0)]) == Value(70.0, 2.5)
+    assert average([Value(80.0), Value(60.0)]) == Value(70.0, None)
+    assert average([Value(80.0, 4.0), Value(60.0)]) == Value(70.0, 4.0)
 
 
 def test_an_accuracy_is_written_with_one_decimal() -> None:
-    assert format_accuracy(Accuracy(84.94, 0.06)) == "84.9 ± 0.1"
-    assert format_accuracy(Accuracy(100.0)) == "100.0"
+    assert format_value(Value(84.94, 0.06)) == "84.9 ± 0.1"
+    assert format_value(Value(100.0)) == "100.0"
 
 
 # Table 1
@@ -113,30 +102,30 @@ def test_table1_takes_each_backbones_own_sets(made: Callable[..., Table]) -> Non
     pets, cars = made(table1).blocks
     assert (pets.dataset, cars.dataset) == ("pets", "cars")
     assert pets.cells["distilled"] == {
-        "a": Accuracy(85.0, 5.0),
-        "b": Accuracy(62.0, 1.0),
-        "average": Accuracy(73.5, 3.0),
+        "a": Value(85.0, 5.0),
+        "b": Value(62.0, 1.0),
+        "average": Value(73.5, 3.0),
     }
-    assert pets.cells["full"]["average"] == Accuracy(87.5, 0.5)
-    assert pets.cells["ridge"] == {"a": Accuracy(91.0), "b": Accuracy(71.5), "average": Accuracy(81.25)}
+    assert pets.cells["full"]["average"] == Value(87.5, 0.5)
+    assert pets.cells["ridge"] == {"a": Value(91.0), "b": Value(71.5), "average": Value(81.25)}
     assert pets.cells["random"]["a"] == summarize([40.0, 50.0, 60.0])
-    assert cars.cells["distilled"]["a"] == Accuracy(75.0, 5.0)
+    assert cars.cells["distilled"]["a"] == Value(75.0, 5.0)
 
 
 def test_table1_has_the_papers_rows_and_the_ceilings(made: Callable[..., Table]) -> None:
     table = made(table1)
-    assert table.rows == (
+    assert table.blocks[0].rows == (
         "distilled", "neighbors", "centroids", "random", "full", "nearest_class_mean", "ridge",
     )  # fmt: skip
-    assert table.columns == ("a", "b", "average")
-    assert all(set(block.cells) == set(table.rows) for block in table.blocks)
+    assert table.blocks[0].columns == ("a", "b", "average")
+    assert all(set(block.cells) == set(block.rows) for block in table.blocks)
 
 
 def test_columns_are_the_given_backbones_in_their_order(made: Callable[..., Table]) -> None:
-    assert made(table1, backbones=("b", "a")).columns == ("b", "a", "average")
-    alone = made(table2, backbones=("b",))
+    assert made(table1, backbones=("b", "a")).blocks[0].columns == ("b", "a", "average")
+    alone = made(table2, backbones=("b",)).blocks[0]
     assert (alone.columns, alone.rows) == (("b", "average"), ("b", "full"))
-    assert alone.blocks[0].cells["b"] == {"b": Accuracy(62.0, 1.0), "average": Accuracy(62.0, 1.0)}
+    assert alone.cells["b"] == {"b": Value(62.0, 1.0), "average": Value(62.0, 1.0)}
 
 
 # Table 2
@@ -145,15 +134,15 @@ def test_columns_are_the_given_backbones_in_their_order(made: Callable[..., Tabl
 def test_table2_rows_distil_and_columns_evaluate(made: Callable[..., Table]) -> None:
     pets = made(table2).blocks[0]
     assert pets.cells["a"] == {
-        "a": Accuracy(85.0, 5.0),
-        "b": Accuracy(40.0, 10.0),
-        "average": Accuracy(62.5, 7.5),
+        "a": Value(85.0, 5.0),
+        "b": Value(40.0, 10.0),
+        "average": Value(62.5, 7.5),
     }
-    assert pets.cells["b"]["a"] == Accuracy(20.0, 0.0)
+    assert pets.cells["b"]["a"] == Value(20.0, 0.0)
     assert pets.cells["full"] == {
-        "a": Accuracy(95.0, 1.0),
-        "b": Accuracy(80.0, 0.0),
-        "average": Accuracy(87.5, 0.5),
+        "a": Value(95.0, 1.0),
+        "b": Value(80.0, 0.0),
+        "average": Value(87.5, 0.5),
     }
 
 
@@ -170,11 +159,11 @@ def test_the_best_contender_of_a_column_is_bold(made: Callable[..., Table]) -> N
     table = made(table1)
     pets = table.blocks[0]
     # Centroids tie with the distilled images at 85.0 in a; the full data set is no contender.
-    assert best_rows(table, pets, "a") == {"distilled", "centroids"}
-    assert best_rows(table, pets, "b") == {"centroids"}
+    assert best_rows(pets, "a") == {"distilled", "centroids"}
+    assert best_rows(pets, "b") == {"centroids"}
     second = made(table2)
-    assert best_rows(second, second.blocks[0], "a") == {"a"}
-    assert best_rows(second, second.blocks[0], "b") == {"b"}
+    assert best_rows(second.blocks[0], "a") == {"a"}
+    assert best_rows(second.blocks[0], "b") == {"b"}
 
 
 def test_ties_are_as_printed(layout: Layout) -> None:
@@ -182,7 +171,7 @@ def test_ties_are_as_printed(layout: Layout) -> None:
         cell = {target: sets([value], **REAL) for target in ("a", "b")}
         write(layout.probe("pets", source), {"source": source, "targets": cell})
     table = table2(Cells(layout), PairSpec(left="pets", right="pets"), ["a", "b"])
-    assert best_rows(table, table.blocks[0], "a") == {"a", "b"}
+    assert best_rows(table.blocks[0], "a") == {"a", "b"}
     assert to_markdown(table).count("**85.0**") == 6
 
 
@@ -193,13 +182,13 @@ def test_csv_has_one_line_per_cell_in_the_tables_order(made: Callable[..., Table
     lines = to_csv(made(table2)).splitlines()
     assert lines[0] == CSV_HEADER
     assert lines[1:4] == [
-        "pets,a,a,85,5,89.4737,,",
-        "pets,a,b,40,10,50,,",
-        "pets,a,average,62.5,7.5,71.4286,,",
+        "pets,top1,a,a,85,5,89.4737,,",
+        "pets,top1,a,b,40,10,50,,",
+        "pets,top1,a,average,62.5,7.5,71.4286,,",
     ]
-    assert lines[7] == "pets,full,a,95,1,,,"
+    assert lines[7] == "pets,top1,full,a,95,1,,,"
     assert len(lines) == 1 + 2 * 3 * 3
-    assert lines[10].startswith("cars,a,a,75,5,")
+    assert lines[10].startswith("cars,top1,a,a,75,5,")
 
 
 def test_csv_leaves_empty_what_there_is_not(made: Callable[..., Table]) -> None:
@@ -210,7 +199,7 @@ def test_csv_leaves_empty_what_there_is_not(made: Callable[..., Table]) -> None:
 def test_markdown_of_table2_by_hand(made: Callable[..., Table]) -> None:
     text = to_markdown(made(table2, pair=PairSpec(left="pets", right="pets")))
     expected = [
-        "## pets",
+        "## pets: top-1 accuracy, %",
         "",
         "| Distilled with | a | b | Average |",
         "|---|---:|---:|---:|",
@@ -229,15 +218,15 @@ def test_markdown_of_table1_titles_its_rows(made: Callable[..., Table]) -> None:
     assert "| Centroids | **85.0 ± 0.0** | **85.0 ± 0.0** | **85.0 ± 0.0** |" in lines
     assert "| Ridge (all) | 91.0 | 71.5 | 81.2 |" in lines
     assert "| Nearest class mean (all) | 60.0 | 60.0 | 60.0 |" in lines
-    assert [line for line in lines if line.startswith("## ")] == ["## pets", "## cars"]
+    assert [line for line in lines if line.startswith("## ")] == ["## pets: top-1 accuracy, %", "## cars"]
 
 
 def test_metrics_are_flat_means_and_nothing_else(made: Callable[..., Table]) -> None:
     metrics = to_metrics(made(table2))
-    assert metrics["pets"]["a"] == {"a": 85.0, "b": 40.0, "average": 62.5}
-    assert metrics["cars"]["full"]["a"] == 85.0
+    assert metrics["pets"]["top1"]["a"] == {"a": 85.0, "b": 40.0, "average": 62.5}
+    assert metrics["cars"]["top1"]["full"]["a"] == 85.0
     assert set(metrics) == {"pets", "cars"}
-    assert {"a", "b", "full"} == set(metrics["pets"])
+    assert {"a", "b", "full"} == set(metrics["pets"]["top1"])
 
 
 @pytest.mark.parametrize("table", [table1, table2])

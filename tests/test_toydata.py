@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ import torch
 from PIL import Image
 
 from lgm_core import toydata
-from lgm_core.toydata import ROWS, SHAPES, TEXTURES, Nuisance, draw_scene, toy_image, toy_labels
+from lgm_core.captions import about
+from lgm_core.datasets import ImageSet, load_images, load_splits
+from lgm_core.drawing import SHAPES, TEXTURES, Nuisance, draw_scene, far_color, mask
+from lgm_core.toydata import ROWS, toy_image
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
@@ -35,9 +39,9 @@ def test_making_an_image_leaves_the_global_random_states_alone() -> None:
 
 
 def test_a_longer_set_begins_like_a_shorter_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    second_of_stars = 3 * ROWS["shapes"].per_class["train"] + 1
-    expected = toy_image("shapes", "train", second_of_stars).tobytes()
-    longer = replace(ROWS["shapes"], per_class={"train": 1000, "test": 1})
+    expected = toy_image("shapes", "train", 3 * 200 + 1).tobytes()
+    counts = {split: dict.fromkeys(ROWS["shapes"].counts[split], 1000) for split in ("train", "test")}
+    longer = replace(ROWS["shapes"], counts=counts)
     monkeypatch.setitem(toydata.ROWS, "shapes", longer)
     assert toy_image("shapes", "train", 3 * 1000 + 1).tobytes() == expected
 
@@ -49,22 +53,9 @@ def test_images_of_splits_and_numbers_differ() -> None:
     assert len(set(images)) == 40
 
 
-@pytest.mark.parametrize("name", ROWS)
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_labels_are_balanced_and_in_order(name: str, split: str) -> None:
-    row = ROWS[name]
-    labels = toy_labels(row, split)
-    assert Counter(labels) == dict.fromkeys(range(len(row.shapes)), row.per_class[split])
-    assert labels == sorted(labels)
-
-
-@pytest.mark.parametrize("name", ROWS)
-def test_every_class_makes_rgb_images_of_one_size(name: str) -> None:
-    row = ROWS[name]
-    for label in range(len(row.shapes)):
-        image = toy_image(name, "test", label * row.per_class["test"])
-        assert (image.mode, image.size) == ("RGB", (64, 64))
-        assert _pixels(image).std() > 0.02
+def test_shapes_are_balanced() -> None:
+    for images, count in zip(splits("shapes"), (200, 100), strict=True):
+        assert Counter(images.labels.tolist()) == dict.fromkeys(range(10), count)
 
 
 def test_ten_shapes_lie_in_the_unit_circle() -> None:
@@ -83,7 +74,7 @@ def test_shape_covers_the_area_of_its_outline(name: str) -> None:
     for corners in outlines:
         x, y = corners.T
         areas.append(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
-    coverage = toydata._mask(outlines, np.array([0.5, 0.5]), 0.4, 0.3, 64)
+    coverage = mask(outlines, np.array([0.5, 0.5]), 0.4, 0.3, 64)
     expected = (areas[0] - sum(areas[1:])) * 0.4**2
     assert coverage.min() >= 0
     assert coverage.max() == 1
@@ -94,7 +85,7 @@ def test_shapes_differ_even_when_turned() -> None:
     """No two classes are the same figure: their areas or outlines' extents differ."""
     marks = set()
     for outlines in SHAPES.values():
-        coverage = toydata._mask(outlines, np.array([0.5, 0.5]), 0.4, 0.0, 64)
+        coverage = mask(outlines, np.array([0.5, 0.5]), 0.4, 0.0, 64)
         radii = np.linalg.norm(np.argwhere(coverage > 0.5) - 31.5, axis=1)
         marks.add((round(coverage.mean(), 2), round(radii.mean(), 0), round(radii.std(), 0)))
     assert len(marks) == len(SHAPES)
@@ -114,7 +105,7 @@ def test_shape_and_background_keep_their_contrast() -> None:
     generator = np.random.default_rng(0)
     for _ in range(200):
         other = generator.uniform(size=3)
-        colour = toydata._far_color(generator, other, 0.35)
+        colour = far_color(generator, other, 0.35)
         assert np.sqrt(((colour - other) ** 2).mean()) >= 0.35
         assert colour.min() >= 0
         assert colour.max() <= 1
@@ -129,3 +120,64 @@ def test_shape_lies_within_its_nuisance() -> None:
     for image, radius in zip(changed[1:], (0.18, 0.42), strict=True):
         share = (np.abs(image - changed[0]).max(axis=2) > 0.02).mean()
         assert share == pytest.approx(np.pi * (0.9 * radius) ** 2, rel=0.15)
+
+
+# The sets that stand in for others
+
+
+def splits(name: str) -> tuple[ImageSet, ImageSet]:
+    return load_splits({"source": f"toy:{name}"}, Path())
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_an_image_is_made_alone_and_always_the_same(name: str) -> None:
+    train, test = splits(name)
+    last = len(train) - 1
+    first = np.asarray(train.decode(last))
+    assert first.shape == (64, 64, 3)
+    assert first.std() > 255 * 0.02
+    assert (first == np.asarray(train.decode(last))).all()
+    assert (np.asarray(train.decode(0)) != np.asarray(test.decode(0))).any()
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_labels_are_class_by_class_and_names_are_unique(name: str) -> None:
+    for images in splits(name):
+        assert images.labels.tolist() == sorted(images.labels.tolist())
+        assert len(set(images.names)) == len(images.names) == len(images.labels)
+        assert set(images.labels.tolist()) == set(range(len(images.classes)))
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_caption_says_what_the_set_is(name: str) -> None:
+    assert "procedural" in about(f"toy:{name}")
+    assert "in place of" in about(f"toy:{name}")
+
+
+def test_sets_without_backgrounds_have_no_groups() -> None:
+    images = load_images({"source": "toy:stars"}, "test", Path())
+    assert images.groups is None
+    assert images.group_names == ()
+
+
+def test_the_spurious_texture_predicts_the_shape_in_training_and_never_in_the_test_set() -> None:
+    train, test = splits("spurious")
+
+    def pairs(images: ImageSet) -> Counter[str]:
+        assert images.groups is not None
+        return Counter(images.group_names[group] for group in images.groups.tolist())
+
+    own = {"star/stripes", "heart/checker", "cross/blobs", "ring/ramp"}
+    kept = sum(count for pair, count in pairs(train).items() if pair in own)
+    assert kept / len(train) == pytest.approx(0.9)
+    assert not own & set(pairs(test))
+    assert set(pairs(test).values()) == {20}
+
+
+def test_birds_have_a_majority_and_four_groups() -> None:
+    train, test = splits("birds")
+    assert test.group_names == ("landbird/land", "landbird/water", "waterbird/land", "waterbird/water")
+    assert (test.labels == 0).double().mean().item() == pytest.approx(0.78)
+    assert (train.labels == 0).double().mean().item() == pytest.approx(0.775)
+    assert test.groups is not None
+    assert (test.groups // 2 == test.labels).all()

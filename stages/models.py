@@ -1,0 +1,25 @@
+"""Open the backbone of a cell, as the params file and the machine have it."""
+
+from typing import TYPE_CHECKING
+
+from lgm_core.backbones import open_backbone
+from stages.boundary import Machine, named
+
+if TYPE_CHECKING:
+    from lgm_core.backbones import FrozenBackbone
+    from lgm_core.specs import Params
+
+
+def opened(params: "Params", backbone: str, machine: Machine) -> "FrozenBackbone":
+    """The named backbone on the machine's device.
+
+    Raises:
+        InputError: if the params file does not name it, or it cannot be opened.
+    """
+    return open_backbone(
+        named(params.backbones, backbone, "backbones"),
+        input_size=params.method.input_size,
+        normalization=params.normalization,
+        device=machine.device,
+        compiled=machine.compiled,
+    )
