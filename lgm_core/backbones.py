@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -465,6 +467,17 @@ def resize_positions(
     return torch.cat([prefix, resized.permute(0, 2, 3, 1).reshape(1, side * side, -1)], dim=1)
 
 
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """No warnings are logged meanwhile."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def _build_open_clip(
     row: BackboneRow, input_size: int, pretrained: bool
 ) -> tuple[nn.Module, Statistics, Statistics]:
@@ -483,16 +496,17 @@ def _build_open_clip(
         )
     known = {} if elsewhere else open_clip.get_pretrained_cfg(name, weights) or {}
     try:
-        model: Any = open_clip.create_model(
-            name,
-            pretrained=weights if download and weights else None,
-            load_weights=download,
-            force_image_size=input_size,
-            # Weights trained with the quick activation get it, whichever of the two names was given.
-            force_quick_gelu=bool(known.get("quick_gelu")),
-            # Without this, weights that cannot be loaded are a warning and the model is random.
-            require_pretrained=download,
-        )
+        with nullcontext() if download else _unheard():  # it warns that the weights are random, for now
+            model: Any = open_clip.create_model(
+                name,
+                pretrained=weights if download and weights else None,
+                load_weights=download,
+                force_image_size=input_size,
+                # Weights trained with the quick activation get it, whichever of the two names was given.
+                force_quick_gelu=bool(known.get("quick_gelu")),
+                # Without this, weights that cannot be loaded are a warning and the model is random.
+                require_pretrained=download,
+            )
     except Exception as error:
         raise _unavailable(row, row.tag, error) from error
     visual = model.visual

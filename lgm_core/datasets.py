@@ -93,6 +93,8 @@ def load_images(source: dict[str, Any], split: str, data_root: Path) -> ImageSet
             f"params.yaml: a data set has no key {', '.join(sorted(unknown))}; allowed beside source "
             f"{source['source']}: {', '.join(allowed) or 'none'}."
         )
+    if not isinstance(source.get(_PARTIAL, False), bool):
+        raise InputError(f"params.yaml: partial is {source[_PARTIAL]!r}; allowed: true or false.")
     if kind in DATASETS:
         return _read_published(kind, place, split, data_root, whole=not source.get(_PARTIAL, False))
     if family == "hfds":
@@ -107,6 +109,20 @@ def load_images(source: dict[str, Any], split: str, data_root: Path) -> ImageSet
             "hfds/<repository>."
         )
     return reader(place, split, data_root)
+
+
+_LICENSES = {
+    "toy": "procedural images, no third party's",
+    "digits": "UCI's handwritten digits as scikit-learn has them, CC BY 4.0",
+}
+
+
+def dataset_license(source: dict[str, Any]) -> str:
+    """Terms of a data set's images, as far as they are known here."""
+    kind = source["source"].partition(":")[0]
+    if kind in DATASETS:
+        return f"{DATASETS[kind].license} ({DATASETS[kind].title})"
+    return _LICENSES.get(kind, f"those of {source['source']}; state them before you pass the images on")
 
 
 def load_splits(source: dict[str, Any], data_root: Path) -> tuple[ImageSet, ImageSet]:

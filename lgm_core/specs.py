@@ -143,8 +143,13 @@ def _source(value: Any, key: str) -> dict[str, Any]:
     if isinstance(value, str) and value.strip():
         return {"source": value}
     if isinstance(value, Mapping) and "source" in value:
-        return {checks.text(part, key): checks.text(value[part], f"{key}.{part}") for part in value}
+        return {checks.text(part, key): _source_entry(value[part], f"{key}.{part}") for part in value}
     raise checks.reject(key, value, "a source such as toy:shapes or timm:<tag>, or a mapping with source")
+
+
+def _source_entry(value: Any, key: str) -> str | bool:
+    """What stands beside a source: a text, or true or false."""
+    return value if isinstance(value, bool) else checks.text(value, key)
 
 
 def _named(check: checks.Check) -> checks.Check:

@@ -1,5 +1,10 @@
-"""Stage `probe`: what one backbone distilled, probed on every backbone, beside its real baselines."""
+"""Stage `probe`: what one backbone distilled, probed on every backbone, beside its real baselines.
 
+With --images DIR --backbone NAME: any image set on any backbone, see :mod:`stages.probe_images`.
+"""
+
+import importlib
+import sys
 from typing import Any
 
 from lgm_core.layout import remaking
@@ -58,4 +63,7 @@ def main(dataset: str, source: str, variant: str = "") -> None:
 
 
 if __name__ == "__main__":
-    run_shared_stage(main, ("dataset", "source"), ("variant",))
+    if "--images" in sys.argv:  # by name, so that the pipeline's cells do not depend on that module
+        importlib.import_module("stages.probe_images").run()
+    else:
+        run_shared_stage(main, ("dataset", "source"), ("variant",))

@@ -57,7 +57,11 @@ def resolve(text: str, params: dict[str, Any], item: dict[str, str]) -> str:
 def items(stage: str, params: dict[str, Any]) -> list[dict[str, str]]:
     """The matrix of a stage: one mapping for every cell, an empty one for a stage without a matrix."""
     axes = {
-        name: list(look_up(_INTERPOLATION.fullmatch(axis)[1], params) if isinstance(axis, str) else axis)
+        name: (
+            list(look_up(_INTERPOLATION.fullmatch(axis)[1], params))
+            if isinstance(axis, str)
+            else [resolve(value, params, {}) for value in axis]
+        )
         for name, axis in STAGES[stage].get("matrix", {}).items()
     }
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -154,8 +158,8 @@ def test_a_stage_declares_exactly_the_files_it_imports(stage: str) -> None:
     assert set(code) == {short(path) for path in closure(ROOT / "stages" / f"{verb_of(stage)}.py")}
 
 
-def test_packages_are_empty_so_that_no_import_is_hidden_in_them() -> None:
-    assert [short(path) for path in CODE if path.name == "__init__.py" and path.read_text().strip()] == []
+def test_no_import_is_hidden_in_packages() -> None:
+    assert [short(path) for path in CODE if path.name == "__init__.py" and own_files(path)] == []
 
 
 def test_type_checking_imports_are_left_out_and_imports_in_functions_are_not() -> None:
@@ -341,11 +345,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
         settings["probe"]["patience"] = 2
         settings["datasets"]["again"] = f"folder:{DATASET}"
         settings["datasets"]["unused"] = f"folder:{DATASET}"
-        for pair in settings["tables"].values():
-            pair["right"] = "again"
+        for pair in (*settings["tables"].values(), *settings["figures"].values()):
+            if pair.get("right") == DATASET:
+                pair["right"] = "again"
         write_settings(settings)
         for call in stage_calls():
-            if call[0] == "tables":  # the second data set's cells are the first's
+            if call[0] in {"tables", "figures"}:  # the second data set's cells are the first's
                 shutil.copytree(f"results/toy/{DATASET}", "results/toy/again", dirs_exist_ok=True)
             seen[call] = _record(call, folder, patch)
     return settings, seen
@@ -368,9 +373,12 @@ CALLS = {"/".join(call): call for call in stage_calls()}
 
 def _entry(call: tuple[str, ...]) -> tuple[str, dict[str, str]]:
     """The stage of dvc.yaml, and its matrix item, that a call of a stage script belongs to."""
-    if call[0] == "tables":
-        return f"tables/{call[1]}", {}
-    return call[0], dict(zip(STAGES[call[0]]["matrix"], call[1:], strict=True))
+    verb, *arguments = call
+    if verb in {"tables", "figures"}:
+        return f"{verb}/{arguments[0]}", {}
+    group, _, name = arguments[-1].rpartition("/")
+    stage = f"{verb}_{group}" if group else verb
+    return stage, dict(zip(STAGES[stage]["matrix"], [*arguments[:-1], name], strict=True))
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -435,15 +443,50 @@ def test_the_recorder_hears_a_spec_that_is_passed_whole() -> None:
     assert "backbones" in reads
 
 
+_OWN_MODEL = ("probe", "baselines")
+_PARTS = {
+    "table3": ("probe", "baselines", "ablation/probe"),
+    "table6": ("probe", "alignment.json"),
+    "table7": ("probe", "alignment.json"),
+}
+
+
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.startswith("tables/")])
 def test_a_table_depends_on_the_data_sets_it_names(stage: str) -> None:
     table = stage.removeprefix("tables/")
     results = [dep for dep in texts(STAGES[stage]["deps"]) if dep.startswith("results/")]
+    shown = load(ROOT / "params.yaml")["tables"][table]
     assert set(results) == {
         f"results/${{suite}}/${{tables.{table}.{side}}}/{kind}"
-        for side in ("left", "right")
-        for kind in ("probe", "baselines")
+        for side in shown
+        for kind in _PARTS.get(table, _OWN_MODEL)
     }
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.startswith("figures/")])
+def test_a_figure_depends_on_the_data_sets_it_names(stage: str) -> None:
+    figure = stage.removeprefix("figures/")
+    results = [dep for dep in texts(STAGES[stage]["deps"]) if dep.startswith("results/")]
+    start = "tables.table3" if figure == "figure5" else f"figures.{figure}"
+    assert results
+    for dep in results:
+        assert re.match(rf"results/\$\{{suite\}}/\$\{{{re.escape(start)}\.(dataset|left|right)\}}/\w", dep)
+
+
+def test_variants_are_made_for_their_tables_and_figures_alone() -> None:
+    """No other stage depends on what a variant makes, so that Table 2 distils no ablation."""
+    for stage, content in STAGES.items():
+        for group in ("ablation", "rounds"):
+            deps = [dep for dep in texts(content["deps"]) if f"/{group}/" in dep]
+            own = (
+                stage.endswith(f"_{group}")
+                or stage
+                in {
+                    "ablation": {"tables/table3", "figures/figure5"},
+                    "rounds": {"figures/figure3"},
+                }[group]
+            )
+            assert not deps or own, stage
 
 
 # Files
@@ -561,5 +604,5 @@ def test_the_library_does_not_mention_the_params_file_but_in_messages() -> None:
 
 @pytest.mark.parametrize("path", [p for p in CODE if p.parent.name == "stages"], ids=lambda path: path.stem)
 def test_a_stage_is_short(path: Path) -> None:
-    if path.stem not in {"boundary", "suite"}:
+    if path.stem not in {"boundary", "launch", "suite"}:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 60

@@ -28,6 +28,12 @@ from lgm_core.layout import Layout
 
 ROOT = Path(__file__).resolve().parent.parent
 DATASET, BACKBONES = "blobs", ("vit", "conv")
+# Worst-group accuracy needs groups, which folders do not have.
+GROUPED = "birds"
+VARIANTS = ["ablation/pixels", "rounds/once"]
+TABLES = [f"table{number}" for number in range(1, 9)]
+FIGURES = ["figure1", "figure3", "figure4", "figure5", "figure6", "figure7", "figure8", "alignment", "losses"]
+PLOTS = ["figure3", "figure4", "alignment", "losses"]
 PER_CLASS = {"train": 6, "test": 4}
 COLORS = {"blue": (0.1, 0.2, 0.9), "green": (0.1, 0.8, 0.2), "red": (0.9, 0.2, 0.1)}
 LAYOUT = Layout(Path(), "toy")
@@ -60,12 +66,18 @@ def write_checkpoints(folder: Path) -> dict[str, dict[str, str]]:
 def toy_settings(rows: dict[str, dict[str, str]]) -> dict[str, Any]:
     """The embedded suite with little of everything."""
     settings = YAML(typ="safe").load((ROOT / "suites" / "embedded.yaml").read_text(encoding="utf-8"))
-    pair = {"left": DATASET, "right": DATASET}
+    for part in ("tables", "figures"):
+        for shown in settings[part].values():
+            shown |= {place: BACKBONES[0] if place == "source" else DATASET for place in shown}
+    settings["tables"]["table4"] = {"left": GROUPED, "right": GROUPED}
     settings |= {
         "suite": "toy",
-        "datasets": {DATASET: f"folder:{DATASET}"},
+        "datasets": {DATASET: f"folder:{DATASET}", GROUPED: f"toy:{GROUPED}"},
+        "variants": {
+            "ablation": {"pixels": {"parameterization": "pixels"}},
+            "rounds": {"once": {"aug_rounds": 1}},
+        },
         "backbones": rows,
-        "tables": {name: dict(pair) for name in settings["tables"]},
         "steps": 4,
         "aug_rounds": 2,
         "head_draws": 2,
@@ -92,10 +104,21 @@ def run(verb: str, *arguments: str) -> None:
 def stage_calls() -> list[tuple[str, ...]]:
     """Every stage of the toy cell with its arguments, in an order that works."""
     cells = [
-        (verb, DATASET, name) for verb in ("features", "baselines", "distill", "probe") for name in BACKBONES
+        (verb, dataset, name)
+        for dataset in (DATASET, GROUPED)
+        for verb in ("features", "baselines", "distill", "probe")
+        for name in BACKBONES
     ]
-    checks = [("inputs", DATASET), ("overrides", DATASET)]
-    return [*checks, *cells, ("align", DATASET), ("tables", "table1"), ("tables", "table2")]
+    checks = [(verb, dataset) for verb in ("inputs", "overrides") for dataset in (DATASET, GROUPED)]
+    variants = [(verb, DATASET, *cell) for cell in variant_cells() for verb in ("distill", "probe")]
+    shown = [*(("tables", name) for name in TABLES), *(("figures", name) for name in FIGURES)]
+    return [*checks, *cells, *variants, ("align", DATASET), *shown]
+
+
+def variant_cells() -> list[tuple[str, str]]:
+    """Backbone and variant: ablations of every backbone, rounds of one."""
+    ablation, rounds = VARIANTS
+    return [*((name, ablation) for name in BACKBONES), (BACKBONES[0], rounds)]
 
 
 def enter(folder: Path, patch: pytest.MonkeyPatch) -> None:
@@ -150,19 +173,31 @@ def snapshot(folder: Path = Path()) -> dict[str, bytes]:
 def test_every_file_of_the_layout_is_made_and_nothing_else(project: dict[str, Any]) -> None:
     expected = {
         LAYOUT.alignment(DATASET),
-        LAYOUT.inputs(DATASET),
-        LAYOUT.overrides(DATASET),
-        *(LAYOUT.table(table, suffix) for table in ("table1", "table2") for suffix in (".csv", ".md")),
-        *(LAYOUT.metrics(table) for table in ("table1", "table2")),
+        *(path(dataset) for path in (LAYOUT.inputs, LAYOUT.overrides) for dataset in (DATASET, GROUPED)),
+        LAYOUT.run("align", DATASET),
+        *(LAYOUT.table(table, suffix) for table in TABLES for suffix in (".csv", ".md", ".tex")),
+        *(LAYOUT.metrics(table) for table in TABLES),
+        *(LAYOUT.figure(figure, ".png") for figure in FIGURES),
+        *(LAYOUT.figure(figure, ".svg") for figure in PLOTS),
+        *(LAYOUT.figure(figure, ".csv") for figure in ("figure3", "losses")),
     }
-    for name in BACKBONES:
-        expected |= {LAYOUT.baselines(DATASET, name), LAYOUT.probe(DATASET, name)}
-        features, distilled = LAYOUT.features(DATASET, name), LAYOUT.distilled(DATASET, name)
+    sets = [(dataset, name, "") for dataset in (DATASET, GROUPED) for name in BACKBONES]
+    for dataset, name, _ in sets:
+        expected |= {LAYOUT.baselines(dataset, name)}
+        expected |= {LAYOUT.run(verb, dataset, name) for verb in ("features", "baselines")}
+        features = LAYOUT.features(dataset, name)
         expected |= {features / f"{part}.safetensors" for part in ("images", "train", "views", "test")}
+    for cell in [*sets, *((DATASET, *cell) for cell in variant_cells())]:
+        distilled, neighbors = LAYOUT.distilled(*cell), LAYOUT.neighbors(*cell)
+        expected |= {LAYOUT.probe(*cell), LAYOUT.run("distill", *cell), LAYOUT.run("probe", *cell)}
         expected |= {
             distilled / part for part in ("images.safetensors", "grid.png", "history.csv", "settings.json")
         }
-        expected |= {distilled / "images" / color / "0.png" for color in COLORS}
+        expected |= {neighbors / part for part in ("features.safetensors", "neighbors.json")}
+        classes = COLORS if cell[0] == DATASET else ("landbird", "waterbird")
+        expected |= {
+            folder / "images" / name / "0.png" for folder in (distilled, neighbors) for name in classes
+        }
     assert set(snapshot()) == {str(path) for path in expected}
 
 
@@ -233,7 +268,7 @@ def test_metrics_are_the_tables_means(project: dict[str, Any]) -> None:
     for table in ("table1", "table2"):
         metrics = read(LAYOUT.metrics(table))
         for (dataset, row, column), cell in _csv_cells(table).items():
-            assert metrics[dataset][row][column] == pytest.approx(float(cell["mean"]), abs=1e-3)
+            assert metrics[dataset]["top1"][row][column] == pytest.approx(float(cell["mean"]), abs=1e-3)
 
 
 def test_alignment_of_a_backbone_with_itself_is_complete(project: dict[str, Any]) -> None:
@@ -294,11 +329,17 @@ def test_the_same_settings_distil_the_same_bytes(project: dict[str, Any]) -> Non
 
 
 def test_the_same_settings_give_the_same_features_and_accuracies(project: dict[str, Any]) -> None:
-    before = snapshot()
+    before = _results()
     run("features", DATASET, "conv")
     run("baselines", DATASET, "conv")
     run("probe", DATASET, "conv")
-    assert snapshot() == before
+    run("probe", DATASET, "conv", "ablation/pixels")
+    assert _results() == before
+
+
+def _results() -> dict[str, bytes]:
+    """All results but the time and memory of the runs that made them."""
+    return {path: content for path, content in snapshot().items() if "/runs/" not in path}
 
 
 def test_micro_batches_change_memory_and_not_the_images(
