@@ -8,6 +8,7 @@ decode image number i as RGB.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class ImageSet:
         groups: [N], positions in `group_names`, where the set has groups such as class × background;
             worst-group accuracy is over those of the test set.
         group_names: names of the groups; empty where there are none.
+        root: folder that the names are paths below; None where images are no files.
     """
 
     classes: tuple[str, ...]
@@ -63,6 +65,7 @@ class ImageSet:
     decode: Callable[[int], Image.Image]
     groups: Int[Tensor, " n"] | None = None
     group_names: tuple[str, ...] = ()
+    root: Path | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -129,6 +132,12 @@ def load_splits(source: dict[str, Any], data_root: Path) -> tuple[ImageSet, Imag
         InputError: naming the classes that only one split has.
     """
     train, test = (load_images(source, split, data_root) for split in SPLITS)
+    check_class_names(train.classes, source["source"])
+    if sorted(train.classes) == sorted(test.classes) and train.classes != test.classes:
+        raise InputError(
+            f"Data set {source['source']}: train and test name the same classes in another order "
+            f"({train.classes[:5]} …, {test.classes[:5]} …), so their labels would not agree."
+        )
     if train.classes != test.classes:
         only_train = sorted(set(train.classes) - set(test.classes))
         only_test = sorted(set(test.classes) - set(train.classes))
@@ -137,6 +146,22 @@ def load_splits(source: dict[str, Any], data_root: Path) -> tuple[ImageSet, Imag
             f"(only in train: {only_train[:5]}, only in test: {only_test[:5]}). Both need the same folders."
         )
     return train, test
+
+
+def check_class_names(classes: tuple[str, ...], source: str) -> None:
+    """Refuse names that are the same to a file system, or to a reader, that ignores case and outer spaces.
+
+    Raises:
+        InputError: naming them.
+    """
+    known: dict[str, str] = {}
+    for name in classes:
+        other = known.setdefault(unicodedata.normalize("NFC", name).strip().casefold(), name)
+        if other is not name:
+            raise InputError(
+                f"Data set {source}: the classes {other!r} and {name!r} have the same name but for case, "
+                "spaces or accents' encoding. Join or rename them."
+            )
 
 
 def _read_toy(place: str, split: str, data_root: Path) -> ImageSet:
@@ -199,6 +224,7 @@ def _from_listing(listing: Listing) -> ImageSet:
         partial(_decode_listed, listing.root, listing.names),
         torch.tensor(listing.groups) if listing.groups else None,
         listing.group_names,
+        listing.root,
     )
 
 

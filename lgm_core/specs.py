@@ -123,7 +123,7 @@ class CheckpointSpec:
     """How often a distillation saves its state; after either, whichever comes first."""
 
     steps: int = setting(checks.integer(1))
-    minutes: float = setting(checks.number(above=0))
+    minutes: float = setting(checks.number(0))
 
 
 @dataclass(frozen=True)

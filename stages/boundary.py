@@ -90,7 +90,7 @@ def whole_number(variable: str, *, minimum: int, automatic: str = "") -> int | N
 
 def read_params(path: Path = PARAMS_FILE) -> Params:
     """Read and check the params file, as YAML 1.2 like DVC itself."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
 
     try:
         content: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
@@ -98,8 +98,8 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
         raise InputError(
             f"{path} is missing; run stages from the project's folder, or `make suite`."
         ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {error}") from None
+    except Exception as error:  # the parser has many: bad dates, numbers of a thousand digits, deep nesting
+        raise InputError(f"{path} is not valid YAML: {type(error).__name__}: {error}") from None
     return parse_params(content)
 
 

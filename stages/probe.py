@@ -17,6 +17,7 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     from lgm_core.distilled import load_distilled
     from lgm_core.evaluation import LabeledImages, evaluate_sets, probe_facts, real_baselines
     from lgm_core.features import load_features
+    from lgm_core.integrity import unchanged
     from lgm_core.neighbors import find_neighbors, save_neighbors
     from lgm_core.parallel import own_ranks
     from lgm_core.provenance import Measurement
@@ -29,6 +30,8 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     train, _ = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
     folder, again = layout.distilled(dataset, source, variant), remaking("distill", dataset, source, variant)
     images, labels = load_distilled(folder, train.classes, made_by=again)
+    again = remaking("features", dataset, source)
+    train = unchanged(train, "train", layout.features(dataset, source), made_by=again)
     targets: dict[str, Any] = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
         cache = load_features(layout.features(dataset, target), made_by=remaking("features", dataset, target))

@@ -186,7 +186,7 @@ def test_every_file_of_the_layout_is_made_and_nothing_else(project: dict[str, An
         expected |= {LAYOUT.baselines(dataset, name)}
         expected |= {LAYOUT.run(verb, dataset, name) for verb in ("features", "baselines")}
         features = LAYOUT.features(dataset, name)
-        expected |= {features / f"{part}.safetensors" for part in ("train", "views", "test")}
+        expected |= {features / f"{part}.safetensors" for part in ("images", "train", "views", "test")}
     for cell in [*sets, *((DATASET, *cell) for cell in variant_cells())]:
         distilled, neighbors = LAYOUT.distilled(*cell), LAYOUT.neighbors(*cell)
         expected |= {LAYOUT.probe(*cell), LAYOUT.run("distill", *cell), LAYOUT.run("probe", *cell)}
