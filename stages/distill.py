@@ -22,6 +22,7 @@ def main(dataset: str, backbone: str) -> None:
         input_size=method.input_size,
         normalization=params.normalization,
         device=machine.device,
+        precision=machine.precision,
         compiled=machine.compiled,
     )
     distiller = Distiller(

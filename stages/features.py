@@ -24,6 +24,7 @@ def main(dataset: str, backbone: str) -> None:
         input_size=spec.input_size,
         normalization=params.normalization,
         device=machine.device,
+        precision=machine.precision,
         compiled=machine.compiled,
     )
     total = sum(len(split) for split in splits) // ranks.world

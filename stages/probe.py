@@ -31,6 +31,7 @@ def main(dataset: str, source: str) -> None:
             input_size=method.input_size,
             normalization=params.normalization,
             device=machine.device,
+            precision=machine.precision,
             compiled=machine.compiled,
         )
         sets = {"distilled": [LabeledImages(images, labels)]}
