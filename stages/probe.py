@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from lgm_core.layout import remaking
-from stages.boundary import check_cell, named, progress_bar, read_layout, read_machine, read_params
+from stages.boundary import check_cell, progress_bar, read_layout, read_machine, read_params
 from stages.launch import run_shared_stage
 
 
@@ -26,8 +26,8 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     from stages.models import opened
 
     layout, machine, method, ranks = read_layout(params), read_machine(), params.method, own_ranks()
-    measurement = Measurement(machine.device)
-    train, _ = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
+    size, measurement = method.input_size, Measurement(machine.device)
+    train, _ = load_splits(params.datasets[dataset], machine.data_root)
     folder, again = layout.distilled(dataset, source, variant), remaking("distill", dataset, source, variant)
     images, labels = load_distilled(folder, train.classes, made_by=again)
     again = remaking("features", dataset, source)
@@ -38,15 +38,15 @@ def main(dataset: str, source: str, variant: str = "") -> None:
         model = opened(params, target, machine)
         sets = {"distilled": [LabeledImages(images, labels)]}
         if target == source:
-            near = find_neighbors(model, cache, images, labels, method.input_size)
+            near = find_neighbors(model, cache, images, labels, size)
             save_neighbors(layout.neighbors(dataset, source, variant), near, train, labels, method.resolution)
             if not variant:
                 again = remaking("baselines", dataset, source)
                 real = read_json(layout.baselines(dataset, source), made_by=again)["selection"]
                 sets |= real_baselines(train, near.numbers, real, method.resolution)
-        what, size = f"probe {dataset} {source} on {target}", method.input_size
         how = {"input_size": size, "seed": derive_seed(params.seed, "probe", dataset, source, target)}
-        with progress_bar(sum(map(len, sets.values())), what, "sets") as bar:
+        total = sum(map(len, sets.values()))
+        with progress_bar(total, f"probe {dataset} {source} on {target}", "sets") as bar:
             targets[target] = evaluate_sets(model, cache, sets, params.probe, **how, progress=bar.update)
     every = {target: found for part in ranks.collect(targets) for target, found in part.items()}
     if ranks.first:
