@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from processes import DieAt, StageProcess, run_to_end
-from test_stages import DATASET, LAYOUT, enter, finished, snapshot, write_settings  # noqa: F401 (a fixture)
+from test_stages import BACKBONES, DATASET, LAYOUT, enter, run, snapshot, start_project, write_settings
 
 from lgm_core.distilled import load_distilled
 from lgm_core.features import load_features
@@ -31,8 +31,23 @@ SETTINGS = {"steps": 36, "growth_interval": 6, "checkpoint": {"steps": 3, "minut
 
 
 @pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The toy project with everything that Table 2 needs, and its settings; not to be changed."""
+    folder = tmp_path_factory.mktemp("toy")
+    cells = [
+        (verb, DATASET, name) for verb in ("features", "baselines", "distill", "probe") for name in BACKBONES
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        enter(folder, patch)
+        settings = start_project(folder)
+        for call in [("inputs", DATASET), ("overrides", DATASET), *cells, ("tables", "table2")]:
+            run(*call)
+    return folder, settings
+
+
+@pytest.fixture(scope="module")
 def long_run(
-    finished: tuple[Path, dict[str, Any]],  # noqa: F811
+    finished: tuple[Path, dict[str, Any]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, dict[str, Any]]:
     """The finished project run without disturbance to a longer distillation of another seed."""
@@ -49,7 +64,7 @@ def long_run(
 
 @pytest.fixture
 def project(
-    finished: tuple[Path, dict[str, Any]],  # noqa: F811
+    finished: tuple[Path, dict[str, Any]],
     long_run: tuple[Path, dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
