@@ -49,7 +49,10 @@ def alignment_matrix(features: dict[str, Tensor], spec: AlignmentSpec) -> dict[s
     Returns:
         `matrix` name → name → alignment, and the settings it was measured with.
     """
-    count = min(len(one) for one in features.values())
+    lengths = {name: len(one) for name, one in features.items()}
+    if len(set(lengths.values())) != 1:
+        raise InputError(f"Backbones were shown different numbers of test images: {lengths}.")
+    count = next(iter(lengths.values()))
     used = min(spec.samples, count)
     chosen = torch.randperm(count, generator=named_generator(spec.seed, "alignment"))[:used]
     matrix = {

@@ -116,6 +116,8 @@ def either(word: str, other: Check) -> Check:
     def check(value: Any, key: str) -> Any:
         if value == word and isinstance(value, str):
             return value
+        if isinstance(value, Mapping):
+            return other(value, key)
         try:
             return other(value, key)
         except InputError as error:

@@ -11,6 +11,7 @@ not by process, so the result is that of one process.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ class DistillState:
             "step": self.step,
             "losses": torch.tensor(self.losses, dtype=torch.float64),
             "levels": [level.detach().clone() for level in self.images.levels],
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
         }
 
 
@@ -148,7 +149,7 @@ class Distiller:
         state.losses = saved["losses"].tolist()
         state.images.levels = [level.to(self.device).clone().requires_grad_() for level in saved["levels"]]
         state.optimizer = make_optimizer(self.method, state.images.levels)
-        state.optimizer.load_state_dict(saved["optimizer"])
+        state.optimizer.load_state_dict(copy.deepcopy(saved["optimizer"]))
 
     def _heads_and_target(self) -> tuple[Heads, Float[Tensor, "m c g"]]:
         """The step's random heads and G_real under them, equal on all ranks."""

@@ -58,16 +58,26 @@ def save_distilled(
         write_tensors(
             new / _TENSORS,
             {"images": result.images, "labels": result.labels},
-            {"classes": list(classes), "settings": settings},
+            {"classes": list(classes), "method": asdict(method)},
         )
+        folders = class_folders(classes)
         numbers: dict[int, int] = {}
         for image, label in zip(result.images, result.labels.tolist(), strict=True):
             number = numbers[label] = numbers.get(label, -1) + 1
-            write_png(new / "images" / classes[label].translate(_UNSAFE) / f"{number}.png", image)
+            write_png(new / "images" / folders[label] / f"{number}.png", image)
         write_png(new / "grid.png", image_grid(result.images))
         rows = [f"{step},{loss:.6f}" for step, loss in enumerate(result.losses)]
         write_text(new / "history.csv", "\n".join(["step,loss", *rows]) + "\n")
         write_json(new / "settings.json", settings)
+
+
+def class_folders(classes: tuple[str, ...]) -> list[str]:
+    """A folder name for every class: the class's own where that is a safe and new one."""
+    folders: list[str] = []
+    for label, name in enumerate(classes):
+        plain = name.translate(_UNSAFE)
+        folders.append(f"{plain}_{label}" if plain in {"", ".", "..", *folders} else plain)
+    return folders
 
 
 def load_distilled(

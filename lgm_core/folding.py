@@ -10,10 +10,13 @@ import logging
 
 import torch
 from torch import fx, nn
+from torch.nn.utils import parametrize
 
 logger = logging.getLogger(__name__)
 
 _TOLERANCE = 1e-3
+# Subclasses of Conv2d that only pad their input first.
+_PADDED = frozenset({"Conv2dSame", "Conv2dSameExport"})
 
 
 class _BatchNormTracer(fx.Tracer):
@@ -41,12 +44,25 @@ def _foldable(model: nn.Module) -> list[tuple[str, str]]:
     for node in graph.nodes:
         if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
             continue
-        before = node.args[0]
-        if before.op != "call_module" or not isinstance(modules[before.target], nn.Conv2d):
+        before = node.all_input_nodes[0]
+        if before.op != "call_module" or not _plain(modules[before.target], model):
             continue
-        if len(before.users) == 1 and calls[before.target] == calls[node.target] == 1:
+        once = len(before.users) == 1 and calls[before.target] == calls[node.target] == 1
+        if once and modules[node.target].running_mean is not None:
             pairs.append((before.target, node.target))
     return pairs
+
+
+def _plain(module: nn.Module, model: nn.Module) -> bool:
+    """Whether a module is a convolution whose weights are its own and are used as they are stored.
+
+    Subclasses may compute their weights (weight standardisation), others are reparametrised or share them.
+    """
+    if not isinstance(module, nn.Conv2d) or parametrize.is_parametrized(module) or module._forward_pre_hooks:
+        return False
+    weights = type(module).forward is nn.Conv2d.forward or type(module).__name__ in _PADDED
+    shared = sum(weight is module.weight for part in model.modules() for weight in part.parameters(False))
+    return weights and shared == 1
 
 
 def _after_norm(norm: nn.Module) -> nn.Module:
@@ -80,8 +96,8 @@ def fold_batch_norm(model: nn.Module, input_size: int) -> int:
         conv, norm = model.get_submodule(conv_name), model.get_submodule(norm_name)
         assert isinstance(conv, nn.Conv2d)
         assert isinstance(norm, nn.BatchNorm2d)
-        if norm.running_mean is None or norm.running_var is None:
-            continue  # a norm without statistics of its own uses the batch's
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         scale = (norm.running_var + norm.eps).rsqrt()
         scale = scale if norm.weight is None else scale * norm.weight
         shift = -norm.running_mean * scale

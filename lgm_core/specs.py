@@ -134,8 +134,8 @@ def _source(value: Any, key: str) -> dict[str, Any]:
     """A data set or backbone: a source in one word, or a mapping with `source` and further keys."""
     if isinstance(value, str) and value.strip():
         return {"source": value}
-    if isinstance(value, Mapping) and isinstance(value.get("source"), str):
-        return {checks.text(part, key): value[part] for part in value}
+    if isinstance(value, Mapping) and "source" in value:
+        return {checks.text(part, key): checks.text(value[part], f"{key}.{part}") for part in value}
     raise checks.reject(key, value, "a source such as toy:shapes or timm:<tag>, or a mapping with source")
 
 
@@ -230,6 +230,7 @@ def parse_params(mapping: Any) -> Params:
     method = parse(MethodSpec, {key: mapping[key] for key in METHOD_KEYS if key in mapping})
     params = Params(method=method, **groups)
     _check_table_datasets(params)
+    _check_backbone_names(params)
     return params
 
 
@@ -240,6 +241,14 @@ def _check_table_datasets(params: Params) -> None:
                 raise checks.reject(
                     f"tables.{entry.name}.{side}", dataset, f"one of datasets: {', '.join(params.datasets)}"
                 )
+
+
+def _check_backbone_names(params: Params) -> None:
+    taken = sorted({"full", "average"} & set(params.backbones))
+    if taken:
+        raise checks.reject(
+            f"backbones.{taken[0]}", taken[0], "another name; tables have a row or column of this one"
+        )
 
 
 def with_overrides(method: MethodSpec, overrides: Mapping[str, Any]) -> MethodSpec:

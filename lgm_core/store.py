@@ -22,44 +22,53 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHECKSUM_KEY = "sha256"
+# One key, because the library writes several in random order, and equal content must be equal bytes.
+_HEADER_KEY = "header"
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn a failure to write into a message; safetensors has an exception of its own for it."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
+            raise
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise InputError(
+            f"Cannot write {path}: {reason}. What was there before is untouched; free space or fix the "
+            "permissions of that folder and run the same command again."
+        ) from error
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"Cannot write {path}: {error.strerror or error}. What was there before is untouched; "
-            "free space or fix the permissions of that folder and run the same command again."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `folder`; it takes that name, whole, when the block succeeds."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    except OSError as error:
-        raise InputError(
-            f"Cannot write {folder}: {error.strerror or error}. Free space or fix the permissions of that "
-            "folder and run the same command again."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _explained(folder):
+        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def fingerprint(value: object) -> str:
@@ -93,7 +102,7 @@ def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing. Make it with: {made_by}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged ({error}). Make it again with: {made_by}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path} does not hold a JSON object. Make it again with: {made_by}")
@@ -125,11 +134,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """
     from safetensors.torch import save_file
 
+    if CHECKSUM_KEY in metadata:
+        raise ValueError(f"{CHECKSUM_KEY!r} is the checksum's own key and cannot be metadata")
     header = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header[CHECKSUM_KEY] = _checksum(stored, header)
     with replacing(path) as temporary:
-        save_file(stored, temporary, metadata=header)
+        save_file(stored, temporary, metadata={_HEADER_KEY: json.dumps(header, sort_keys=True)})
 
 
 def read_tensors(path: Path, *, made_by: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -147,7 +158,7 @@ def read_tensors(path: Path, *, made_by: str) -> tuple[dict[str, Tensor], dict[s
         raise InputError(f"{path} is missing. Make it with: {made_by}")
     try:
         with safe_open(path, framework="pt") as opened:
-            header = dict(opened.metadata() or {})
+            header = json.loads((opened.metadata() or {}).get(_HEADER_KEY, "{}"))
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}). Make it again with: {made_by}") from error

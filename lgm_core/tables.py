@@ -13,13 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lgm_core.errors import InputError
 from lgm_core.layout import Layout
-from lgm_core.reported import reported_values
+from lgm_core.reported import Reported, reported_values
 from lgm_core.specs import PairSpec
 from lgm_core.store import read_json
 
 AVERAGE = "average"
 FULL = "full"
+REPORTED_COLUMNS = {"clip", "dinov2", "eva02", "mocov3", AVERAGE}
 TRAINING_SETS = ("distilled", "neighbors", "centroids", "random")
 CEILINGS = ("nearest_class_mean", "ridge")
 ROW_TITLES = {
@@ -138,7 +140,9 @@ def _full_row(cells: Cells, dataset: str, backbones: list[str]) -> dict[str, Acc
 def _same_model_block(cells: Cells, dataset: str, backbones: list[str]) -> Block:
     rows: dict[str, dict[str, Accuracy]] = {row: {} for row in (*TRAINING_SETS, *CEILINGS)}
     for name in backbones:
-        own = cells.probe(dataset, name)["targets"][name]
+        targets = cells.probe(dataset, name)["targets"]
+        _check_targets(dataset, name, targets, [name])
+        own = targets[name]
         ceilings = cells.baselines(dataset, name)
         for row in TRAINING_SETS:
             rows[row][name] = summarize(own[row]["top1"])
@@ -149,17 +153,30 @@ def _same_model_block(cells: Cells, dataset: str, backbones: list[str]) -> Block
     return Block(dataset, found, shares={})
 
 
+def _check_targets(dataset: str, source: str, targets: dict[str, Any], backbones: list[str]) -> None:
+    """A cell measured before a backbone was added cannot be shown beside newer ones."""
+    missing = [name for name in backbones if name not in targets]
+    if missing:
+        raise InputError(
+            f"The cell of {source} on {dataset} was not measured on {', '.join(missing)}. "
+            f"Make it again with: dvc repro probe@{dataset}-{source}"
+        )
+
+
 def _cross_model_block(cells: Cells, dataset: str, backbones: list[str]) -> Block:
     found: dict[str, dict[str, Accuracy]] = {}
     for source in backbones:
         targets = cells.probe(dataset, source)["targets"]
+        _check_targets(dataset, source, targets, backbones)
         found[source] = _with_average(
             {target: summarize(targets[target]["distilled"]["top1"]) for target in backbones}
         )
     found[FULL] = _full_row(cells, dataset, backbones)
     shares = {
         source: {
-            target: 100 * found[source][target].mean / found[FULL][target].mean for target in found[source]
+            target: 100 * found[source][target].mean / found[FULL][target].mean
+            for target in found[source]
+            if found[FULL][target].mean > 0
         }
         for source in backbones
     }
@@ -210,6 +227,13 @@ TABLES: dict[str, Callable[[Cells, PairSpec, list[str]], Table]] = {
 }
 
 
+def _reported(table: Table, block: Block, row: str, column: str) -> tuple[Reported, ...]:
+    """Values from the literature; an average only where it is over the same backbones."""
+    if column == AVERAGE and set(table.columns) != REPORTED_COLUMNS:
+        return ()
+    return reported_values(table.name, block.dataset, row, column)
+
+
 def row_title(row: str) -> str:
     """How a row or column is written."""
     return ROW_TITLES.get(row, row)
@@ -230,18 +254,13 @@ def to_csv(table: Table) -> str:
     """One line per cell: numbers in full precision, for programs."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["dataset", "row", "column", "mean", "std", "share_of_full", "reported_original", "reported_writeup"]
-    )
+    writer.writerow(_CSV_HEADER)
     for block in table.blocks:
         for row in table.rows:
             for column in table.columns:
                 cell = block.cells[row][column]
                 share = block.shares.get(row, {}).get(column)
-                known = {
-                    value.source: value.mean
-                    for value in reported_values(table.name, block.dataset, row, column)
-                }
+                known = {value.source: value.mean for value in _reported(table, block, row, column)}
                 numbers = [cell.mean, cell.std, share, known.get("original"), known.get("writeup")]
                 texts = ["" if number is None else f"{number:.6g}" for number in numbers]
                 writer.writerow([block.dataset, row, column, *texts])
@@ -255,7 +274,7 @@ def _markdown_cell(table: Table, block: Block, row: str, column: str) -> str:
     share = block.shares.get(row, {}).get(column)
     if share is not None:
         text += f" ({share:.0f} %)"
-    for value in reported_values(table.name, block.dataset, row, column):
+    for value in _reported(table, block, row, column):
         difference = block.cells[row][column].mean - value.mean
         text += f"<br>{value.source}: {value.mean:.1f} ({difference:+.1f})"
     return text

@@ -1,11 +1,12 @@
 """Stage `baselines`: choose real images, and measure what the full data set reaches, from features alone."""
 
-from stages.boundary import read_layout, read_machine, read_params, run_stage
+from stages.boundary import check_cell, read_layout, read_machine, read_params, run_stage
 
 
 def main(dataset: str, backbone: str) -> None:
     """Select Centroids and Random, probe the full data set, compute the ceilings."""
     params = read_params()
+    check_cell(params, dataset, backbone)
     from lgm_core.ceilings import evaluate_full
     from lgm_core.features import load_features
     from lgm_core.seeds import derive_seed

@@ -48,9 +48,10 @@ def read_machine() -> Machine:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"LGM_DEVICE is {device!r}, which this machine does not offer ({error}).") from None
+    workers = whole_number("LGM_WORKERS", minimum=0)
     return Machine(
         device=device,
-        workers=whole_number("LGM_WORKERS", minimum=0) or _default_workers(),
+        workers=_default_workers() if workers is None else workers,
         data_root=Path(os.environ.get("LGM_DATA") or "data"),
         micro_batch=whole_number("LGM_MICRO_BATCH", minimum=1, automatic="auto"),
         precision=os.environ.get("LGM_PRECISION") or "auto",
@@ -59,7 +60,7 @@ def read_machine() -> Machine:
 
 
 def _default_workers() -> int:
-    return 0 if os.environ.get("LGM_WORKERS") == "0" else min(8, len(os.sched_getaffinity(0)))
+    return min(8, len(os.sched_getaffinity(0)))
 
 
 def whole_number(variable: str, *, minimum: int, automatic: str = "") -> int | None:
@@ -86,6 +87,13 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
     except (YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {error}") from None
     return parse_params(content)
+
+
+def check_cell(params: Params, dataset: str, backbone: str | None = None) -> None:
+    """Refuse a data set or backbone that the params file does not name."""
+    named(params.datasets, dataset, "datasets")
+    if backbone is not None:
+        named(params.backbones, backbone, "backbones")
 
 
 def read_layout(params: Params) -> Layout:

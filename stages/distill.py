@@ -1,12 +1,13 @@
 """Stage `distill`: Linear Gradient Matching of one data set under one backbone."""
 
-from stages.boundary import named, progress_bar, read_layout, read_machine, read_params
+from stages.boundary import check_cell, named, progress_bar, read_layout, read_machine, read_params
 from stages.launch import run_shared_stage
 
 
 def main(dataset: str, backbone: str) -> None:
     """Distil `dataset` with `backbone` and write images, pictures and the loss history."""
     params = read_params()
+    check_cell(params, dataset, backbone)
     from lgm_core.backbones import open_backbone
     from lgm_core.distill import Distiller, RealBank
     from lgm_core.distilled import save_distilled

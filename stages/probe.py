@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from stages.boundary import named, progress_bar, read_layout, read_machine, read_params
+from stages.boundary import check_cell, named, progress_bar, read_layout, read_machine, read_params
 from stages.launch import run_shared_stage
 
 
 def main(dataset: str, source: str) -> None:
     """Evaluate the set distilled with `source` on all backbones, and real images on `source` itself."""
     params = read_params()
+    check_cell(params, dataset, source)
     from lgm_core.backbones import open_backbone
     from lgm_core.datasets import load_splits
     from lgm_core.distilled import load_distilled

@@ -1,4 +1,4 @@
-"""Shared by all tests: shapes are checked, one thread, the embedded suite's settings, a tiny frozen backbone."""
+"""Shared by all tests: checked shapes, one thread, the embedded suite's settings, a tiny frozen backbone."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from typing import Any
 import pytest
 import torch
 from beartype import BeartypeConf, beartype
+from hypothesis import settings
 from jaxtyping import install_import_hook
 from ruamel.yaml import YAML
 from torch import nn
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# `float` takes an int, as Python's type system says (PEP 484); plain beartype would refuse `checks.number(0, 1)`.
+# `float` takes an int, as PEP 484 says; plain beartype would refuse `checks.number(0, 1)`.
 check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
-_MODULES = [f"lgm_core.{module.name}" for module in pkgutil.iter_modules([str(ROOT / "lgm_core")])]
-install_import_hook(_MODULES, f"{__name__}.check_types")
+_FOUND = {module.name for module in pkgutil.iter_modules([str(ROOT / "lgm_core")])}
+install_import_hook([f"lgm_core.{name}" for name in sorted(_FOUND)], f"{__name__}.check_types")
 torch.set_num_threads(1)
+# The same examples every time, on fast and slow machines alike.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
+settings.load_profile("repeatable")
 
 from lgm_core.backbones import FrozenBackbone  # noqa: E402 (the hook must be there first)
 from lgm_core.specs import MethodSpec, Params, parse_params  # noqa: E402

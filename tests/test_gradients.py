@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -63,7 +64,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(cuts: list[int]) -> None:
     edges = sorted({0, N, *cuts})
     parts = [
         head_gradient(features[a:b], labels[a:b], drawn, include_bias=True, count=N)
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
     ]
     whole = head_gradient(features, labels, drawn, include_bias=True)
     torch.testing.assert_close(torch.stack(parts).sum(dim=0), whole, rtol=1e-12, atol=1e-14)

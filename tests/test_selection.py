@@ -1,0 +1,120 @@
+"""The real images chosen for a class are those of the definition, and always of that class."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lgm_core.errors import InputError
+from lgm_core.features import FeatureCache
+from lgm_core.seeds import named_generator
+from lgm_core.selection import select_baselines, select_centroids, select_neighbors, select_random
+
+CLASSES = ("cat", "dog", "owl")
+
+
+def _data(per_class: int = 6, width: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Features and shuffled labels."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(len(CLASSES)).repeat(per_class)
+    labels = labels[torch.randperm(len(labels), generator=generator)]
+    return torch.randn(len(labels), width, generator=generator), labels
+
+
+def test_centroid_is_the_image_nearest_to_its_class_mean() -> None:
+    # Class 0: mean (2, 0), nearest (3, 0). Class 1: mean (0, 4), nearest (0, 4) itself.
+    features = torch.tensor([[0.0, 0], [0, 3], [3, 0], [0, 5], [3, 0], [0, 4]])
+    labels = torch.tensor([0, 1, 0, 1, 0, 1])
+    assert select_centroids(features, labels, CLASSES[:2], 1).tolist() == [2, 5]
+
+
+def test_centroids_come_class_by_class_nearest_first_and_ties_in_file_order() -> None:
+    features = torch.tensor([[9.0], [4], [0], [5], [7]])
+    labels = torch.tensor([1, 0, 0, 0, 1])  # class 0: mean 3, distances 1, 3, 2; class 1: mean 8, a tie
+    assert select_centroids(features, labels, CLASSES[:2], 2).tolist() == [1, 3, 0, 4]
+
+
+def test_centroid_distance_is_euclidean_not_cosine() -> None:
+    features = torch.tensor([[1.0, 1.0], [100.0, 0.0], [0.0, 100.0], [30.0, 40.0]])
+    chosen = select_centroids(features, torch.zeros(4, dtype=torch.long), ("cat",), 1)
+    assert chosen.tolist() == [3]  # mean (32.75, 35.25); by angle (1, 1) would win
+
+
+def test_neighbor_has_the_highest_cosine_similarity_of_its_class() -> None:
+    features = torch.tensor([[1.0, 0.0], [10.0, 10.0], [0.0, 1.0], [1.0, 0.1]])
+    labels = torch.tensor([0, 0, 0, 1])
+    synthetic = torch.tensor([[1.0, 0.1], [0.1, 5.0], [-1.0, -1.0]])
+    # Image 3 equals the first synthetic image but is of another class.
+    assert select_neighbors(synthetic, torch.tensor([0, 0, 1]), features, labels).tolist() == [0, 2, 3]
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3))
+def test_neighbors_stay_within_their_class(seed: int, ipc: int) -> None:
+    features, labels = _data(seed=seed)
+    synthetic = torch.randn(3 * ipc, 4, generator=torch.Generator().manual_seed(seed + 1))
+    synthetic_labels = torch.arange(3).repeat_interleave(ipc)
+    chosen = select_neighbors(synthetic, synthetic_labels, features, labels)
+    assert torch.equal(labels[chosen], synthetic_labels)
+
+
+def test_neighbor_of_a_real_image_is_itself_at_any_scale() -> None:
+    features, labels = _data()
+    chosen = select_neighbors(features * 7, labels, features, labels)
+    assert torch.equal(chosen, torch.arange(len(labels)))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 6))
+def test_random_takes_different_images_class_by_class(seed: int, ipc: int) -> None:
+    _, labels = _data(seed=seed)
+    chosen = select_random(labels, CLASSES, ipc, torch.Generator().manual_seed(seed))
+    assert torch.equal(labels[chosen], torch.arange(3).repeat_interleave(ipc))
+    assert len(set(chosen.tolist())) == 3 * ipc
+
+
+def test_random_takes_every_image_equally_often() -> None:
+    _, labels = _data()
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.cat([select_random(labels, CLASSES, 2, generator) for _ in range(3000)])
+    shares = torch.bincount(drawn, minlength=18) / 3000
+    assert (shares - 1 / 3).abs().max() < 0.05
+
+
+def test_as_many_images_as_there_are_is_all_of_them() -> None:
+    features, labels = _data()
+    for chosen in (
+        select_centroids(features, labels, CLASSES, 6),
+        select_random(labels, CLASSES, 6, torch.Generator()),
+    ):
+        assert sorted(chosen.tolist()) == list(range(18))
+
+
+@pytest.mark.parametrize("baseline", ["centroids", "random"])
+def test_too_few_images_name_the_class_and_its_number(baseline: str) -> None:
+    labels = torch.tensor([0, 0, 1, 1, 1])
+    with pytest.raises(InputError, match=r"3 images per class.*ipc.*fewer: cat \(2\), owl \(0\)\."):
+        if baseline == "centroids":
+            select_centroids(torch.zeros(5, 2), labels, CLASSES, 3)
+        else:
+            select_random(labels, CLASSES, 3, torch.Generator())
+
+
+def _cache() -> FeatureCache:
+    features, labels = _data()
+    return FeatureCache(CLASSES, features, labels, features, labels, features[None], features[None])
+
+
+def test_baselines_are_the_centroids_and_named_random_draws() -> None:
+    cache = _cache()
+    chosen = select_baselines(cache, 2, draws=3, seed=5)
+    assert chosen["centroids"] == [select_centroids(cache.train, cache.train_labels, CLASSES, 2).tolist()]
+    second = select_random(cache.train_labels, CLASSES, 2, named_generator(5, "draw", 1))
+    assert chosen["random"][1] == second.tolist()
+    assert len({tuple(draw) for draw in chosen["random"]}) == 3
+
+
+def test_more_draws_do_not_change_the_first_ones() -> None:
+    few, many = (select_baselines(_cache(), 1, draws=draws, seed=0)["random"] for draws in (2, 5))
+    assert many[:2] == few
