@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lint lock suite clean
+.PHONY: repro test lint lock suite check clean
 
 ## The embedded suite's main table, from nothing.
 repro: $(READY)
@@ -26,6 +26,10 @@ lint: $(READY)
 ## Switch the active suite: make suite NAME=embedded | cifar10 | paper
 suite: $(READY)
 	python -m stages.suite $(NAME)
+
+## What the active suite needs: data sets, weights, time, disk.
+check: $(READY)
+	python -m stages.check
 
 $(READY): requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

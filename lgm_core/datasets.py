@@ -1,12 +1,14 @@
-"""Where images come from: procedural sets, scikit-learn's digits, folders of one's own.
+"""Where images come from: published data sets, one's own folders, other libraries, procedural sets, digits.
 
-A source is one word in the params file: `toy:<name>`, `digits`, or `folder:<path>`. Whatever the source, the
-rest of the library sees an :class:`ImageSet`: class names, labels, a stable name for every image, and a way
-to decode image number i as RGB.
+A source is one word in the params file: a name in `dataset_rows`, `folder:<path>`, `torch/<name>` and
+`hfds/<repository>` through timm's data-set factory, `toy:<name>`, or `digits`. Whatever the source, the rest
+of the library sees an :class:`ImageSet`: class names, labels, a stable name for every image, and a way to
+decode image number i as RGB.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,15 +17,30 @@ from typing import Any
 
 import torch
 from jaxtyping import Int, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from lgm_core import toydata
+from lgm_core.dataset_rows import DATASETS, DatasetRow
 from lgm_core.errors import InputError
+from lgm_core.library_datasets import HUB_KEYS, Collection, read_hub, read_torchvision
+from lgm_core.pixels import decode_file
+from lgm_core.readers import IMAGE_SUFFIXES, Listing, first_folder, read_split_folders
 from lgm_core.seeds import derive_seed
 
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "SPLITS",
+    "ImageSet",
+    "decode_file",
+    "load_images",
+    "load_splits",
+    "square",
+    "squares",
+]
+
 SPLITS = ("train", "test")
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif"})
+_PARTIAL = "partial"
 
 
 @dataclass(frozen=True)
@@ -55,22 +72,36 @@ def load_images(source: dict[str, Any], split: str, data_root: Path) -> ImageSet
     """Open one split of a data set.
 
     Args:
-        source: `{"source": …}` as the params file gives it.
+        source: `{"source": …}` as the params file gives it. Beside a published data set's name
+            `partial: true` accepts an incomplete copy; beside `hfds/…` stand the names of its splits and
+            columns.
         split: `train` or `test`.
         data_root: folder that relative paths start from.
 
     Raises:
         InputError: if the source is unknown, or its data are missing or incomplete.
     """
-    unknown = set(source) - {"source"}
-    if unknown:
-        raise InputError(f"params.yaml: a data set has no key {', '.join(sorted(unknown))}.")
     kind, _, place = source["source"].partition(":")
+    family = kind.partition("/")[0]
+    allowed = (_PARTIAL,) if kind in DATASETS else HUB_KEYS if family == "hfds" else ()
+    unknown = set(source) - {"source", *allowed}
+    if unknown:
+        raise InputError(
+            f"params.yaml: a data set has no key {', '.join(sorted(unknown))}; allowed beside source "
+            f"{source['source']}: {', '.join(allowed) or 'none'}."
+        )
+    if kind in DATASETS:
+        return _read_published(kind, place, split, data_root, whole=not source.get(_PARTIAL, False))
+    if family == "hfds":
+        return _from_library(read_hub(kind, split, data_root / place if place else None, source))
+    if family == "torch":
+        return _from_library(read_torchvision(kind, split, data_root / place))
     reader = _READERS.get(kind)
     if reader is None:
         raise InputError(
-            f"params.yaml: data set source {source['source']!r} is unknown; allowed: "
-            f"{', '.join(f'toy:{name}' for name in toydata.ROWS)}, digits, folder:<path>."
+            f"params.yaml: data set source {source['source']!r} is unknown; allowed: {', '.join(DATASETS)}, "
+            f"{', '.join(f'toy:{name}' for name in toydata.ROWS)}, digits, folder:<path>, torch/<name>, "
+            "hfds/<repository>."
         )
     return reader(place, split, data_root)
 
@@ -144,52 +175,109 @@ def _digit(pixels: Any, index: int) -> Image.Image:
     return Image.fromarray(pixels[index]).convert("RGB")
 
 
-def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
-    """`<path>/{train,test}/<class>/<image>`; `val` serves as the test split where there is no `test`."""
-    root = Path(place) if Path(place).is_absolute() else data_root / place
-    candidates = [root / "train"] if split == "train" else [root / "test", root / "val"]
-    folder = next((path for path in candidates if path.is_dir()), None)
-    if not place or folder is None:
-        raise InputError(
-            f"Data set folder:{place} has no {split} split: looked for "
-            f"{' and '.join(str(path) for path in candidates)}. Expected {root}/{{train,test}}/<class>/"
-            "<image>. Relative paths start at the folder that LGM_DATA names (default: data)."
-        )
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    files = {name: _image_files(folder / name) for name in classes}
-    empty = [name for name in classes if not files[name]]
-    if not classes or empty:
-        what = f"class folders without an image: {', '.join(empty[:10])}" if empty else "no class folders"
-        raise InputError(f"{folder} has {what}. Add images or remove the folders.")
-    paths = [path for name in classes for path in files[name]]
-    labels = [label for label, name in enumerate(classes) for _ in files[name]]
+def _from_listing(listing: Listing) -> ImageSet:
     return ImageSet(
-        tuple(classes),
-        torch.tensor(labels),
-        tuple(str(path.relative_to(root)) for path in paths),
-        partial(_decode_number, paths),
+        listing.classes,
+        torch.tensor(listing.labels, dtype=torch.int64),
+        listing.names,
+        partial(_decode_listed, listing.root, listing.names),
+        torch.tensor(listing.groups) if listing.groups else None,
+        listing.group_names,
     )
 
 
-def _decode_number(paths: list[Path], index: int) -> Image.Image:
-    return decode_file(paths[index])
+def _from_library(found: Collection) -> ImageSet:
+    return ImageSet(found.classes, torch.tensor(found.labels), found.names, found.decode)
 
 
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+def _decode_listed(root: Path, names: tuple[str, ...], index: int) -> Image.Image:
+    return decode_file(root / names[index])
 
 
-def decode_file(path: Path) -> Image.Image:
-    """Read an image file as RGB, upright.
+def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
+    """`<path>/{train,test}/<class>/<image>`; `val` serves as the test split where there is no `test`."""
+    root = data_root / Path(place).expanduser()
+    try:
+        return _from_listing(read_split_folders(root, split))
+    except InputError as error:
+        raise InputError(
+            f"Data set folder:{place} {error} Expected {root}/{{train,test}}/<class>/<image>. Relative "
+            "paths start at the folder that LGM_DATA names (default: data)."
+        ) from None
+
+
+def find_dataset(source: dict[str, Any], data_root: Path) -> None:
+    """Look for a data set's folder without listing what is in it; other libraries' sets are not looked for.
 
     Raises:
-        InputError: naming the file, if it cannot be decoded.
+        InputError: if it is not there, saying where it was looked for and how to get it.
     """
+    kind, _, place = source["source"].partition(":")
+    if kind in DATASETS:
+        _published_root(kind, place, data_root)
+    elif kind == "folder" and not (data_root / Path(place).expanduser()).is_dir():
+        _read_folder(place, "train", data_root)
+
+
+def _published_root(name: str, place: str, data_root: Path) -> Path:
+    places = [data_root / Path(place).expanduser()] if place else _places(name, data_root)
     try:
-        with Image.open(path) as opened:
-            return ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-        raise InputError(f"{path} cannot be decoded as an image ({error}). Replace or remove it.") from error
+        return first_folder(places)
+    except InputError as error:
+        raise _with_directions(name, "", error) from None
+
+
+def _places(name: str, data_root: Path) -> list[Path]:
+    return [data_root / folder for folder in DATASETS[name].folders]
+
+
+def _with_directions(name: str, split: str, error: InputError) -> InputError:
+    row = DATASETS[name]
+    return InputError(
+        f"Data set {name} ({row.title}){split and f', {split}'}: {error}\n"
+        f"  expected layout: {row.layout}\n"
+        f"  get it from:     {row.get}\n"
+        f"  licence:         {row.license}\n"
+        f"  lies elsewhere:  `{name}:/its/folder` as its source in params.yaml, or set LGM_DATA"
+    )
+
+
+def _read_published(name: str, place: str, split: str, data_root: Path, *, whole: bool) -> ImageSet:
+    """A data set of `dataset_rows`, in its own folder below the data folder or in the one given."""
+    row, root = DATASETS[name], _published_root(name, place, data_root)
+    try:
+        listing = row.read(root, split)
+        if whole:
+            check_counts(row, listing, split)
+    except InputError as error:
+        raise _with_directions(name, split, error) from None
+    return _from_listing(listing)
+
+
+def check_counts(row: DatasetRow, listing: Listing, split: str) -> None:
+    """Compare what was found with what the data set holds.
+
+    Raises:
+        InputError: if images are missing or too many.
+    """
+    expected, (fewest, most) = row.images[split], row.per_class[split]
+    counts = Counter(listing.labels)
+    odd = [
+        f"{name} ({counts[label]:,})"
+        for label, name in enumerate(listing.classes)
+        if not fewest <= counts[label] <= most
+    ]
+    found, filled = len(listing.names), len(counts)
+    if filled == len(listing.classes) == row.classes and found == (expected or found) and not odd:
+        return
+    wanted = f"{expected:,} images in {row.classes} classes" if expected else f"{row.classes} classes"
+    each = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    named = f", but {', '.join(odd[:3])}{' …' if len(odd) > 3 else ''}" if odd else ""
+    raise InputError(
+        f"incomplete: found {found:,} images in {filled} classes below {listing.root}, expected {wanted}, "
+        f"{each} in each{named}. Complete the copy, or accept it with `partial: true` beside its source in "
+        "params.yaml."
+    )
 
 
 _READERS: dict[str, Callable[[str, str, Path], ImageSet]] = {

@@ -7,6 +7,8 @@ results/<suite>/<data set>/features/<backbone>/      feature cache
                            probe/<backbone>.json     accuracies of what that backbone distilled
                            alignment.json            mutual k-NN between all backbones
                            runs/<verb>/<backbone>.json time and memory of the run that made a cell
+                           inputs.json               that what this data set's features need was found
+                           overrides.json            settings of the method that differ for this data set
                            <group>/                  distilled, neighbors, probe and runs of variants, each in
                                                      a folder of its backbone: probe/<backbone>/<variant>.json
 results/<suite>/tables/<table>.{csv,md,tex}
@@ -113,6 +115,14 @@ class Layout:
     def run(self, verb: str, dataset: str, backbone: str = "", variant: str = BASE) -> Path:
         """JSON of the time and memory of the run that made a cell."""
         return self._cell(f"runs/{verb}", dataset, backbone or "all", variant, ".json")
+
+    def inputs(self, dataset: str) -> Path:
+        """JSON that says that what a data set's features need was found."""
+        return self.results / dataset / "inputs.json"
+
+    def overrides(self, dataset: str) -> Path:
+        """JSON of the settings of the method that differ for a data set."""
+        return self.results / dataset / "overrides.json"
 
     def table(self, name: str, suffix: str) -> Path:
         """A table as a file with the given suffix, `.csv`, `.md` or `.tex`."""

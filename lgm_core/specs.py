@@ -226,7 +226,7 @@ class FiguresSpec:
     losses: PairSpec = setting(checks.section(PairSpec))
 
 
-def _overrides(value: Any, key: str) -> dict[str, Any]:
+def _changes(value: Any, key: str) -> dict[str, Any]:
     """Settings of the method that a variant changes; their values are checked with the method's own."""
     if not isinstance(value, Mapping) or not value:
         raise checks.reject(key, value, "a mapping of the method's settings that the variant changes")
@@ -237,9 +237,9 @@ def _overrides(value: Any, key: str) -> dict[str, Any]:
 class VariantsSpec:
     """Variants of the method, by group: name → settings that differ."""
 
-    ablation: dict[str, dict[str, Any]] = setting(_named(_overrides))
+    ablation: dict[str, dict[str, Any]] = setting(_named(_changes))
     """Table 3 and Figure 5."""
-    rounds: dict[str, dict[str, Any]] = setting(_named(_overrides))
+    rounds: dict[str, dict[str, Any]] = setting(_named(_changes))
     """Numbers of augmentation rounds, Figure 3."""
 
 
@@ -264,15 +264,27 @@ class Params:
     tables: TablesSpec
     figures: FiguresSpec
     checkpoint: CheckpointSpec
+    dataset_overrides: dict[str, dict[str, Any]]
+    """Data set → settings of the method that differ for it."""
 
-    def variant(self, name: str) -> MethodSpec:
+    def for_dataset(self, dataset: str) -> MethodSpec:
+        """The method with what `dataset_overrides` says of a data set."""
+        overrides = self.dataset_overrides.get(dataset, {})
+        return with_overrides(self.method, overrides, f"dataset_overrides.{dataset}.")
+
+    def variant(self, name: str, method: MethodSpec | None = None) -> MethodSpec:
         """The method as variant `<group>/<name>` has it; the method itself for the empty name.
+
+        Args:
+            name: of the variant.
+            method: what the variant changes, such as the method of a data set; by default the file's own.
 
         Raises:
             InputError: if there is no such variant, or it changes what it cannot.
         """
+        method = method or self.method
         if not name:
-            return self.method
+            return method
         group, _, label = name.partition("/")
         known = [entry.name for entry in fields(VariantsSpec)]
         found = getattr(self.variants, group) if group in known else {}
@@ -281,7 +293,7 @@ class Params:
                 f"{name!r} is no variant; params.yaml has under variants: "
                 + ", ".join(f"{part}/{one}" for part in known for one in getattr(self.variants, part))
             )
-        return with_overrides(self.method, found[label], f"variants.{group}.{label}.")
+        return with_overrides(method, found[label], f"variants.{group}.{label}.")
 
     def features(self) -> FeatureSpec:
         """The part of the settings that the feature cache depends on."""
@@ -293,6 +305,21 @@ class Params:
             full_view_rounds=self.probe.full_view_rounds,
             full_augment=self.probe.augment,
         )
+
+
+# Shared by all stages of a data set, so that no override can tell them different things.
+_NOT_OVERRIDABLE = ("ipc", "augment", "resolution", "input_size")
+
+
+def _overrides(value: Any, key: str) -> dict[str, dict[str, Any]]:
+    """Data set → mapping of settings of the method that only distillation reads; empty for none."""
+    if not isinstance(value, Mapping):
+        raise checks.reject(key, value, "a mapping from data sets to settings, {} for none")
+    allowed = [name for name in METHOD_KEYS if name not in _NOT_OVERRIDABLE]
+    for dataset, settings in value.items():
+        if not isinstance(settings, Mapping) or set(settings) - set(allowed):
+            raise checks.reject(f"{key}.{dataset}", settings, f"a mapping of {', '.join(allowed)}")
+    return {str(dataset): dict(settings) for dataset, settings in value.items()}
 
 
 _FILE_CHECKS: dict[str, checks.Check] = {
@@ -308,6 +335,7 @@ _FILE_CHECKS: dict[str, checks.Check] = {
     "tables": checks.section(TablesSpec),
     "figures": checks.section(FiguresSpec),
     "checkpoint": checks.section(CheckpointSpec),
+    "dataset_overrides": _overrides,
 }
 
 
@@ -336,10 +364,19 @@ def parse_params(mapping: Any) -> Params:
     params = Params(method=method, **groups)
     _check_names(params)
     _check_backbone_names(params)
+    _check_overrides(params)
     for group in fields(params.variants):
         for name in getattr(params.variants, group.name):
             params.variant(f"{group.name}/{name}")
     return params
+
+
+def _check_overrides(params: Params) -> None:
+    for dataset in params.dataset_overrides:
+        if dataset not in params.datasets:
+            allowed = f"one of datasets: {', '.join(params.datasets)}"
+            raise checks.reject("dataset_overrides", dataset, allowed)
+        params.for_dataset(dataset)
 
 
 def _check_names(params: Params) -> None:

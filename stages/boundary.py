@@ -6,6 +6,7 @@ Machine settings are environment variables, never params, so that results stay v
     LGM_DATA         folder of the data sets         default: data
     LGM_MICRO_BATCH  most views in the backbone at once   default: auto, as many as fit into memory
     LGM_COMPILE      1: torch.compile the backbone   default: 0
+    LGM_INPUTS       own: start although data sets are missing that tables show beside this one
 
 DVC_ROOT, which DVC sets, is where checkpoints are kept: an experiment in a temporary copy goes on from them.
 """
@@ -42,6 +43,7 @@ class Machine:
     data_root: Path
     micro_batch: int | None
     compiled: bool
+    alone: bool
 
 
 def read_machine() -> Machine:
@@ -60,7 +62,15 @@ def read_machine() -> Machine:
         data_root=Path(os.environ.get("LGM_DATA") or "data"),
         micro_batch=whole_number("LGM_MICRO_BATCH", minimum=1, automatic="auto"),
         compiled=bool(whole_number("LGM_COMPILE", minimum=0)),
+        alone=_own_inputs(),
     )
+
+
+def _own_inputs() -> bool:
+    given = os.environ.get("LGM_INPUTS") or "all"
+    if given not in {"all", "own"}:
+        raise InputError(f"LGM_INPUTS is {given!r}; allowed: all | own.")
+    return given == "own"
 
 
 def _default_workers() -> int:

@@ -15,12 +15,14 @@ def main(dataset: str, backbone: str) -> None:
     from lgm_core.memory import file_backed
     from lgm_core.parallel import own_ranks
     from lgm_core.provenance import Measurement
-    from lgm_core.store import replacing_folder
+    from lgm_core.store import read_json, replacing_folder
     from stages.models import opened
 
     machine, spec, ranks = read_machine(), params.features(), own_ranks()
     layout, measurement = read_layout(params), Measurement(machine.device)
-    splits = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
+    source = named(params.datasets, dataset, "datasets")
+    read_json(layout.inputs(dataset), made_by=f"dvc repro inputs@{dataset}")
+    splits = load_splits(source, machine.data_root)
     model = opened(params, backbone, machine)
     total = sum(len(split) for split in splits) // ranks.world
     what = f"features {dataset} {backbone}" + (f" (1 of {ranks.world} ranks)" if ranks.world > 1 else "")

@@ -542,9 +542,10 @@ def test_the_library_does_not_import_stages() -> None:
     assert [short(path) for path in LIBRARY if "stages" in _external(path)] == []
 
 
-def test_one_module_knows_the_libraries_of_backbones() -> None:
+def test_one_module_knows_the_libraries_of_backbones_and_one_those_of_data_sets() -> None:
     assert {short(path) for path in CODE if _external(path) & {"timm", "open_clip"}} == {
-        "lgm_core/backbones.py"
+        "lgm_core/backbones.py",
+        "lgm_core/library_datasets.py",
     }
 
 

@@ -111,7 +111,8 @@ def stage_calls() -> list[tuple[str, ...]]:
     ]
     variants = [(verb, DATASET, *cell) for cell in variant_cells() for verb in ("distill", "probe")]
     shown = [*(("tables", name) for name in TABLES), *(("figures", name) for name in FIGURES)]
-    return [*cells, *variants, ("align", DATASET), *shown]
+    checks = [(verb, dataset) for dataset in (DATASET, GROUPED) for verb in ("inputs", "overrides")]
+    return [*checks, *cells, *variants, ("align", DATASET), *shown]
 
 
 def variant_cells() -> list[tuple[str, str]]:
@@ -172,6 +173,7 @@ def snapshot(folder: Path = Path()) -> dict[str, bytes]:
 def test_every_file_of_the_layout_is_made_and_nothing_else(project: dict[str, Any]) -> None:
     expected = {
         LAYOUT.alignment(DATASET),
+        *(path(dataset) for dataset in (DATASET, GROUPED) for path in (LAYOUT.inputs, LAYOUT.overrides)),
         LAYOUT.run("align", DATASET),
         *(LAYOUT.table(table, suffix) for table in TABLES for suffix in (".csv", ".md", ".tex")),
         *(LAYOUT.metrics(table) for table in TABLES),
@@ -552,7 +554,7 @@ def test_a_process_without_its_data_ends_with_one_message(
     enter(tmp_path, monkeypatch)
     start_project(tmp_path)
     shutil.rmtree(tmp_path / "data")
-    done = _command("stages.features", DATASET, "vit")
+    done = _command("stages.inputs", DATASET)
     assert done.returncode == 1
     assert _is_one_message(done)
     assert f"{tmp_path}/data/{DATASET}/train" in done.stderr
