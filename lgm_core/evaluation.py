@@ -88,8 +88,8 @@ def evaluate_sets(
         progress: told how many sets were turned into features.
 
     Returns:
-        For every name `top1` (and `top5` from five classes on, `balanced` and `worst_group` where the data
-        set has groups) per run, and `nearest_neighbor` per set.
+        For every name `top1` (and `top5` from five classes on), `balanced` and `worst_group` per run, and
+        `nearest_neighbor` per set.
     """
     device = backbone.device
     test, test_labels = cache.test.to(device), cache.test_labels.to(device)

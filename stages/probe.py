@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-from typing import Any
 
 from lgm_core.layout import remaking
 from stages.boundary import check_cell, progress_bar, read_layout, read_machine, read_params
@@ -32,7 +31,7 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     images, labels = load_distilled(folder, train.classes, made_by=again)
     again = remaking("features", dataset, source)
     train = unchanged(train, "train", layout.features(dataset, source), made_by=again)
-    targets: dict[str, Any] = {}
+    targets = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
         cache = load_features(layout.features(dataset, target), made_by=remaking("features", dataset, target))
         model = opened(params, target, machine)
@@ -42,11 +41,12 @@ def main(dataset: str, source: str, variant: str = "") -> None:
             save_neighbors(layout.neighbors(dataset, source, variant), near, train, labels, method.resolution)
             if not variant:
                 again = remaking("baselines", dataset, source)
-                real = read_json(layout.baselines(dataset, source), made_by=again)["selection"]
-                sets |= real_baselines(train, near.numbers, real, method.resolution)
+                real = read_json(layout.baselines(dataset, source), made_by=again)
+                sets |= real_baselines(train, near.numbers, real["selection"], method.resolution)
         how = {"input_size": size, "seed": derive_seed(params.seed, "probe", dataset, source, target)}
-        total = sum(map(len, sets.values()))
-        with progress_bar(total, f"probe {dataset} {source} on {target}", "sets") as bar:
+        with progress_bar(
+            sum(map(len, sets.values())), f"probe {dataset} {source} on {target}", "sets"
+        ) as bar:
             targets[target] = evaluate_sets(model, cache, sets, params.probe, **how, progress=bar.update)
     every = {target: found for part in ranks.collect(targets) for target, found in part.items()}
     if ranks.first:
@@ -58,6 +58,5 @@ def main(dataset: str, source: str, variant: str = "") -> None:
 
 if __name__ == "__main__":
     if "--images" in sys.argv:  # by name, so that the pipeline's cells do not depend on that module
-        importlib.import_module("stages.probe_images").run()
-    else:
-        run_shared_stage(main, ("dataset", "source"), ("variant",))
+        sys.exit(importlib.import_module("stages.probe_images").run())
+    run_shared_stage(main, ("dataset", "source"), ("variant",))
