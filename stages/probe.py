@@ -12,7 +12,7 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     """Evaluate what `source` distilled on all backbones; if not a variant, real images on `source` too."""
     params = read_params()
     check_cell(params, dataset, source)
-    from lgm_core.datasets import load_splits
+    from lgm_core.datasets import load_images
     from lgm_core.distilled import load_distilled
     from lgm_core.evaluation import LabeledImages, evaluate_sets, probe_facts, real_baselines
     from lgm_core.features import load_features
@@ -24,9 +24,9 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     from lgm_core.store import read_json, write_json
     from stages.models import opened
 
-    layout, machine, method, ranks = read_layout(params), read_machine(), params.method, own_ranks()
-    size, measurement = method.input_size, Measurement(machine.device)
-    train, _ = load_splits(params.datasets[dataset], machine.data_root)
+    layout, machine, ranks = read_layout(params), read_machine(), own_ranks()
+    size, side, measurement = params.method.input_size, params.method.resolution, Measurement(machine.device)
+    train = load_images(params.datasets[dataset], "train", machine.data_root)
     folder, again = layout.distilled(dataset, source, variant), remaking("distill", dataset, source, variant)
     images, labels = load_distilled(folder, train.classes, made_by=again)
     again = remaking("features", dataset, source)
@@ -34,25 +34,23 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     targets = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
         cache = load_features(layout.features(dataset, target), made_by=remaking("features", dataset, target))
-        model = opened(params, target, machine)
-        sets = {"distilled": [LabeledImages(images, labels)]}
+        model, sets = opened(params, target, machine), {"distilled": [LabeledImages(images, labels)]}
         if target == source:
             near = find_neighbors(model, cache, images, labels, size)
-            save_neighbors(layout.neighbors(dataset, source, variant), near, train, labels, method.resolution)
+            save_neighbors(layout.neighbors(dataset, source, variant), near, train, labels, side)
             if not variant:
                 again = remaking("baselines", dataset, source)
                 real = read_json(layout.baselines(dataset, source), made_by=again)
-                sets |= real_baselines(train, near.numbers, real["selection"], method.resolution)
+                sets |= real_baselines(train, near.numbers, real["selection"], side)
         how = {"input_size": size, "seed": derive_seed(params.seed, "probe", dataset, source, target)}
         with progress_bar(
             sum(map(len, sets.values())), f"probe {dataset} {source} on {target}", "sets"
         ) as bar:
             targets[target] = evaluate_sets(model, cache, sets, params.probe, **how, progress=bar.update)
-    every = {target: found for part in ranks.collect(targets) for target, found in part.items()}
+    every = {"targets": {target: found for part in ranks.collect(targets) for target, found in part.items()}}
     if ranks.first:
         facts = {"dataset": dataset, "source": source, "variant": variant, "seed": params.seed}
-        facts |= {**probe_facts(params.probe), "targets": every}
-        write_json(layout.probe(dataset, source, variant), facts)
+        write_json(layout.probe(dataset, source, variant), facts | probe_facts(params.probe) | every)
         measurement.write(layout.run("probe", dataset, source, variant))
 
 
