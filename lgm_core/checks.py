@@ -6,6 +6,7 @@ A check is a function of the value and of the key's dotted name, as it stands in
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, field, fields
 from typing import Any, TypeVar
@@ -15,13 +16,18 @@ from lgm_core.errors import InputError
 Check = Callable[[Any, str], Any]
 Spec = TypeVar("Spec")
 
+# A message shows what was given, but not all of a text or list that somebody nested without end.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 2, 100, 100, 1000
+
+_LONGEST_NAME = 100
 # Names become folders and parts of DVC stage names, so only plain characters are safe in them.
 _NAME_CHARACTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
 def reject(key: str, given: object, allowed: str) -> InputError:
     """The error for a setting that cannot be used."""
-    return InputError(f"params.yaml: {key} is {given!r}; allowed: {allowed}.")
+    return InputError(f"params.yaml: {key} is {_SHORT.repr(given)}; allowed: {allowed}.")
 
 
 def integer(minimum: int, maximum: int = 2**31 - 1) -> Check:
@@ -89,8 +95,8 @@ def text(value: Any, key: str) -> str:
 
 def name(value: Any, key: str) -> str:
     """A plain name: it becomes a folder and part of a stage name."""
-    if not isinstance(value, str) or not value or set(value) - _NAME_CHARACTERS:
-        raise reject(key, value, "a name of letters, digits, '_' and '-'")
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME or set(value) - _NAME_CHARACTERS:
+        raise reject(key, value, f"a name of letters, digits, '_' and '-', at most {_LONGEST_NAME} of them")
     return value
 
 

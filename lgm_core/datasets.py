@@ -8,6 +8,7 @@ decode image number i as RGB.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class ImageSet:
         groups: [N], positions in `group_names`, where the set has groups such as class × background;
             worst-group accuracy is over those of the test set.
         group_names: names of the groups; empty where there are none.
+        root: folder that the names are paths below; None where images are no files.
     """
 
     classes: tuple[str, ...]
@@ -63,6 +65,7 @@ class ImageSet:
     decode: Callable[[int], Image.Image]
     groups: Int[Tensor, " n"] | None = None
     group_names: tuple[str, ...] = ()
+    root: Path | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -90,6 +93,8 @@ def load_images(source: dict[str, Any], split: str, data_root: Path) -> ImageSet
             f"params.yaml: a data set has no key {', '.join(sorted(unknown))}; allowed beside source "
             f"{source['source']}: {', '.join(allowed) or 'none'}."
         )
+    if not isinstance(source.get(_PARTIAL, False), bool):
+        raise InputError(f"params.yaml: partial is {source[_PARTIAL]!r}; allowed: true or false.")
     if kind in DATASETS:
         return _read_published(kind, place, split, data_root, whole=not source.get(_PARTIAL, False))
     if family == "hfds":
@@ -106,6 +111,20 @@ def load_images(source: dict[str, Any], split: str, data_root: Path) -> ImageSet
     return reader(place, split, data_root)
 
 
+_LICENSES = {
+    "toy": "procedural images, no third party's",
+    "digits": "UCI's handwritten digits as scikit-learn has them, CC BY 4.0",
+}
+
+
+def dataset_license(source: dict[str, Any]) -> str:
+    """Terms of a data set's images, as far as they are known here."""
+    kind = source["source"].partition(":")[0]
+    if kind in DATASETS:
+        return f"{DATASETS[kind].license} ({DATASETS[kind].title})"
+    return _LICENSES.get(kind, f"those of {source['source']}; state them before you pass the images on")
+
+
 def load_splits(source: dict[str, Any], data_root: Path) -> tuple[ImageSet, ImageSet]:
     """Train and test split, with the same classes in the same order.
 
@@ -113,6 +132,12 @@ def load_splits(source: dict[str, Any], data_root: Path) -> tuple[ImageSet, Imag
         InputError: naming the classes that only one split has.
     """
     train, test = (load_images(source, split, data_root) for split in SPLITS)
+    check_class_names(train.classes, source["source"])
+    if sorted(train.classes) == sorted(test.classes) and train.classes != test.classes:
+        raise InputError(
+            f"Data set {source['source']}: train and test name the same classes in another order "
+            f"({train.classes[:5]} …, {test.classes[:5]} …), so their labels would not agree."
+        )
     if train.classes != test.classes:
         only_train = sorted(set(train.classes) - set(test.classes))
         only_test = sorted(set(test.classes) - set(train.classes))
@@ -121,6 +146,22 @@ def load_splits(source: dict[str, Any], data_root: Path) -> tuple[ImageSet, Imag
             f"(only in train: {only_train[:5]}, only in test: {only_test[:5]}). Both need the same folders."
         )
     return train, test
+
+
+def check_class_names(classes: tuple[str, ...], source: str) -> None:
+    """Refuse names that are the same to a file system, or to a reader, that ignores case and outer spaces.
+
+    Raises:
+        InputError: naming them.
+    """
+    known: dict[str, str] = {}
+    for name in classes:
+        other = known.setdefault(unicodedata.normalize("NFC", name).strip().casefold(), name)
+        if other is not name:
+            raise InputError(
+                f"Data set {source}: the classes {other!r} and {name!r} have the same name but for case, "
+                "spaces or accents' encoding. Join or rename them."
+            )
 
 
 def _read_toy(place: str, split: str, data_root: Path) -> ImageSet:
@@ -183,6 +224,7 @@ def _from_listing(listing: Listing) -> ImageSet:
         partial(_decode_listed, listing.root, listing.names),
         torch.tensor(listing.groups) if listing.groups else None,
         listing.group_names,
+        listing.root,
     )
 
 

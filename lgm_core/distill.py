@@ -39,6 +39,8 @@ Progress = Callable[[int, float], None]
 
 _STEPS_AT_ONCE = 20
 """Steps between two looks at the losses on a GPU, which make the host wait for it."""
+_EXPLODED = 1e4
+"""A pixel's argument of the sigmoid that only runaway steps reach."""
 
 
 @dataclass
@@ -231,8 +233,19 @@ class Distiller:
                         f"The loss became {loss} at step {number} (learning rate "
                         f"{learning_rate(self.method, number):g}). Lower learning_rate in params.yaml."
                     )
+            self._check_size(first + count)
             self.state.losses.extend(losses)
             yield list(enumerate(losses, first))
+
+    def _check_size(self, step: int) -> None:
+        """Stop where steps have thrown the images so far out that no gradient brings them back."""
+        largest = max(level.detach().abs().max().item() for level in self.state.images.levels)
+        if not largest <= _EXPLODED:
+            raise InputError(
+                f"The images exploded before step {step}: a level reached {largest:g}, and from "
+                f"±10 on pixels are black or white (learning rate {learning_rate(self.method, step - 1):g}). "
+                "Lower learning_rate in params.yaml."
+            )
 
     def run(
         self, progress: Progress = lambda step, loss: None, keep: Callable[[], None] = lambda: None

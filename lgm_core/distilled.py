@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lgm_core.specs import MethodSpec
 
 _TENSORS = "images.safetensors"
+_IMAGE_DIMENSIONS = 4
 
 
 def save_distilled(
@@ -74,7 +75,8 @@ def load_distilled(
     """Read a distilled set for a data set with the given classes.
 
     Raises:
-        InputError: if it is missing or damaged, or its classes differ in content or order.
+        InputError: if it is missing or damaged, its classes differ in content or order, or its images and
+            labels are not such a set.
     """
     tensors, metadata = read_tensors(folder / _TENSORS, made_by=made_by)
     stored = tuple(metadata["classes"])
@@ -83,4 +85,12 @@ def load_distilled(
             f"{folder} was distilled for the classes {list(stored[:5])} …, the data set has "
             f"{list(classes[:5])} … in this order. Distil again with: {made_by}"
         )
-    return tensors["images"], tensors["labels"]
+    images, labels = tensors["images"], tensors["labels"]
+    complete = labels.unique().tolist() == list(range(len(classes))) and len(images) == len(labels)
+    if not complete or not (images.ndim == _IMAGE_DIMENSIONS and images.min() >= 0 and images.max() <= 1):
+        found = f"{len(images)} images with {len(labels)} labels from {labels.unique().tolist()[:5]} …"
+        raise InputError(
+            f"{folder} holds {found}; expected at least one image with values in [0, 1] for each of "
+            f"{len(classes)} classes. Distil again with: {made_by}"
+        )
+    return images, labels

@@ -213,6 +213,28 @@ def extract_features(
     )
 
 
+def extract_test(
+    backbone: FrozenBackbone,
+    test: ImageSet,
+    spec: FeatureSpec,
+    *,
+    workers: int = 0,
+    progress: Progress = lambda count: None,
+) -> FeatureCache:
+    """The part of a cache that testing needs; its training part is empty."""
+    how = _Way(workers, ALONE, torch.empty, progress)
+    features = _extract(backbone, test, spec, [], 0, how)[0]
+    return FeatureCache(
+        classes=test.classes,
+        train=features[:0],
+        train_labels=test.labels[:0],
+        test=features,
+        test_labels=test.labels,
+        real_views=features[None, :0],
+        full_views=features[None, :0],
+    )
+
+
 def feature_facts(spec: FeatureSpec, seed: int) -> dict[str, Any]:
     """The settings as plain values, for metadata."""
     return {"settings": asdict(spec), "seed": seed}

@@ -54,7 +54,13 @@ def decode(content: Path | BinaryIO, name: str) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """RGB of 8 bits; of 16-bit grey values the upper half, where Pillow itself would cut them off at 255."""
+    """RGB of 8 bits; of 16-bit grey values the upper half, where Pillow itself would cut them off at 255.
+
+    Raises:
+        ValueError: for 32-bit values, which have no agreed range.
+    """
+    if image.mode in {"I", "F"}:
+        raise ValueError("32-bit values have no agreed range; save it with 8 or 16 bits")
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     return image.convert("RGB")

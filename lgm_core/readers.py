@@ -7,6 +7,7 @@ Files that a list names but that are not there are left out, so that counting th
 from __future__ import annotations
 
 import csv
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from lgm_core.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 IMAGENET1K = "imagenet1k.txt"
 IMAGENET100 = "imagenet100.txt"
@@ -69,12 +72,33 @@ def first_folder(candidates: Iterable[Path], *, holding: str = ".") -> Path:
 
 
 def image_names(root: Path, folder: str) -> list[str]:
-    """Paths below `root` of all images in a folder and the folders in it, sorted."""
-    found = []
-    for place, _, files in os.walk(root / folder):
-        below = PurePosixPath(Path(place).relative_to(root).as_posix())
-        found += [str(below / name) for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(found)
+    """Paths below `root` of all images in a folder and the folders in it, linked ones too, sorted.
+
+    What has no image's suffix is left out and told of.
+    """
+    files = sorted(
+        str(PurePosixPath(place.relative_to(root).as_posix()) / name)
+        for place, names in _walk(root / folder)
+        for name in names
+    )
+    found = [name for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    if len(found) < len(files):
+        other = next(name for name in files if Path(name).suffix.lower() not in IMAGE_SUFFIXES)
+        count = len(files) - len(found)
+        logger.warning("%d files in %s are no images by their names, such as %s", count, root / folder, other)
+    return found
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder once, with the names of the files in it."""
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield Path(place), names
 
 
 def _existing(root: Path, names: Iterable[str]) -> Iterator[bool]:

@@ -123,7 +123,7 @@ class CheckpointSpec:
     """How often a distillation saves its state; after either, whichever comes first."""
 
     steps: int = setting(checks.integer(1))
-    minutes: float = setting(checks.number(above=0))
+    minutes: float = setting(checks.number(0))
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,13 @@ def _source(value: Any, key: str) -> dict[str, Any]:
     if isinstance(value, str) and value.strip():
         return {"source": value}
     if isinstance(value, Mapping) and "source" in value:
-        return {checks.text(part, key): checks.text(value[part], f"{key}.{part}") for part in value}
+        return {checks.text(part, key): _source_entry(value[part], f"{key}.{part}") for part in value}
     raise checks.reject(key, value, "a source such as toy:shapes or timm:<tag>, or a mapping with source")
+
+
+def _source_entry(value: Any, key: str) -> str | bool:
+    """What stands beside a source: a text, or true or false."""
+    return value if isinstance(value, bool) else checks.text(value, key)
 
 
 def _named(check: checks.Check) -> checks.Check:
@@ -272,17 +277,15 @@ class Params:
         overrides = self.dataset_overrides.get(dataset, {})
         return with_overrides(self.method, overrides, f"dataset_overrides.{dataset}.")
 
-    def variant(self, name: str, method: MethodSpec | None = None) -> MethodSpec:
+    def variant(self, name: str, overrides: Mapping[str, Any] | None = None) -> MethodSpec:
         """The method as variant `<group>/<name>` has it; the method itself for the empty name.
 
-        Args:
-            name: of the variant.
-            method: what the variant changes, such as the method of a data set; by default the file's own.
+        `overrides` are a data set's own settings; what the variant says goes before them.
 
         Raises:
             InputError: if there is no such variant, or it changes what it cannot.
         """
-        method = method or self.method
+        method = with_overrides(self.method, overrides or {}, "dataset_overrides.")
         if not name:
             return method
         group, _, label = name.partition("/")

@@ -12,6 +12,7 @@ def main(dataset: str, backbone: str) -> None:
     from lgm_core.datasets import load_splits
     from lgm_core.extraction import extract_features, feature_facts
     from lgm_core.features import save_features
+    from lgm_core.integrity import Inspection
     from lgm_core.memory import file_backed
     from lgm_core.parallel import own_ranks
     from lgm_core.provenance import Measurement
@@ -22,16 +23,16 @@ def main(dataset: str, backbone: str) -> None:
     layout, measurement = read_layout(params), Measurement(machine.device)
     source = named(params.datasets, dataset, "datasets")
     read_json(layout.inputs(dataset), made_by=f"dvc repro inputs@{dataset}")
-    splits = load_splits(source, machine.data_root)
+    inspection = Inspection.of(load_splits(source, machine.data_root))
     model = opened(params, backbone, machine)
-    total = sum(len(split) for split in splits) // ranks.world
+    total = sum(len(split) for split in inspection.splits) // ranks.world
     what = f"features {dataset} {backbone}" + (f" (1 of {ranks.world} ranks)" if ranks.world > 1 else "")
     target = layout.features(dataset, backbone)
     target.parent.mkdir(parents=True, exist_ok=True)
     with progress_bar(total, what, "images", shown=ranks.first) as bar:
         cache = extract_features(
             model,
-            splits,
+            inspection.splits,
             spec,
             seed=params.seed,
             workers=machine.workers,
@@ -39,8 +40,10 @@ def main(dataset: str, backbone: str) -> None:
             ranks=ranks,
             allocate=partial(file_backed, target.parent),
         )
+    inspection.finish(ranks)
     if ranks.first:
         with replacing_folder(target) as folder:
+            inspection.save(folder)
             save_features(folder, cache, feature_facts(spec, params.seed))
         measurement.write(layout.run("features", dataset, backbone))
 

@@ -1,9 +1,10 @@
-"""Stage `probe`: what one backbone distilled, probed on every backbone, beside its real baselines."""
+"""Stage `probe`: what one backbone distilled, on every backbone; with --images: `stages.probe_images`."""
 
-from typing import Any
+import importlib
+import sys
 
 from lgm_core.layout import remaking
-from stages.boundary import check_cell, named, progress_bar, read_layout, read_machine, read_params
+from stages.boundary import check_cell, progress_bar, read_layout, read_machine, read_params
 from stages.launch import run_shared_stage
 
 
@@ -15,6 +16,7 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     from lgm_core.distilled import load_distilled
     from lgm_core.evaluation import LabeledImages, evaluate_sets, probe_facts, real_baselines
     from lgm_core.features import load_features
+    from lgm_core.integrity import unchanged
     from lgm_core.neighbors import find_neighbors, save_neighbors
     from lgm_core.parallel import own_ranks
     from lgm_core.provenance import Measurement
@@ -23,38 +25,38 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     from stages.models import opened
 
     layout, machine, method, ranks = read_layout(params), read_machine(), params.method, own_ranks()
-    measurement = Measurement(machine.device)
-    train, _ = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
-    folder, made_by = (
-        layout.distilled(dataset, source, variant),
-        remaking("distill", dataset, source, variant),
-    )
-    images, labels = load_distilled(folder, train.classes, made_by=made_by)
-    targets: dict[str, Any] = {}
+    size, measurement = method.input_size, Measurement(machine.device)
+    train, _ = load_splits(params.datasets[dataset], machine.data_root)
+    again = remaking("features", dataset, source)
+    train = unchanged(train, "train", layout.features(dataset, source), made_by=again)
+    folder, again = layout.distilled(dataset, source, variant), remaking("distill", dataset, source, variant)
+    images, labels = load_distilled(folder, train.classes, made_by=again)
+    targets = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
         cache = load_features(layout.features(dataset, target), made_by=remaking("features", dataset, target))
         model = opened(params, target, machine)
         sets = {"distilled": [LabeledImages(images, labels)]}
         if target == source:
-            near = find_neighbors(model, cache, images, labels, method.input_size)
+            near = find_neighbors(model, cache, images, labels, size)
             save_neighbors(layout.neighbors(dataset, source, variant), near, train, labels, method.resolution)
             if not variant:
-                made_by = remaking("baselines", dataset, source)
-                real = read_json(layout.baselines(dataset, source), made_by=made_by)["selection"]
+                again = remaking("baselines", dataset, source)
+                real = read_json(layout.baselines(dataset, source), made_by=again)["selection"]
                 sets |= real_baselines(train, near.numbers, real, method.resolution)
-        total = sum(map(len, sets.values()))
-        seed = derive_seed(params.seed, "probe", dataset, source, target)
-        with progress_bar(total, f"probe {dataset} {source} on {target}", "sets") as bar:
-            targets[target] = evaluate_sets(
-                model, cache, sets, params.probe, input_size=method.input_size, seed=seed, progress=bar.update
-            )
+        how = {"input_size": size, "seed": derive_seed(params.seed, "probe", dataset, source, target)}
+        with progress_bar(sum(map(len, sets.values())), f"probe {dataset} on {target}", "sets") as bar:
+            targets[target] = evaluate_sets(model, cache, sets, params.probe, **how, progress=bar.update)
     every = {target: found for part in ranks.collect(targets) for target, found in part.items()}
     if ranks.first:
-        facts = {"dataset": dataset, "source": source, "variant": variant, "seed": params.seed}
-        result = {**facts, **probe_facts(params.probe), "targets": every}
-        write_json(layout.probe(dataset, source, variant), result)
+        cell = {"dataset": dataset, "source": source, "variant": variant, "seed": params.seed}
+        write_json(
+            layout.probe(dataset, source, variant), {**cell, **probe_facts(params.probe), "targets": every}
+        )
         measurement.write(layout.run("probe", dataset, source, variant))
 
 
 if __name__ == "__main__":
-    run_shared_stage(main, ("dataset", "source"), ("variant",))
+    if "--images" in sys.argv:  # by name, so that the pipeline's cells do not depend on that module
+        importlib.import_module("stages.probe_images").run()
+    else:
+        run_shared_stage(main, ("dataset", "source"), ("variant",))

@@ -289,7 +289,7 @@ def test_a_full_disk_is_a_message_and_costs_nothing(
     before = snapshot()
     stage = StageProcess(folder, verb, DATASET, "conv")
     assert stage.wait() == 1, stage.output
-    assert re.search(r"(?m)^error: Cannot write .*No space left on device", stage.output), stage.output
+    assert re.search(r"(?m)^error: .*No space left on device", stage.output), stage.output
     assert "Traceback" not in stage.output
     assert snapshot() == before
     ballast.unlink()
@@ -341,6 +341,7 @@ def test_the_second_run_of_a_cell_is_refused_and_the_first_is_undisturbed(
     """In the same folder, and in a copy that shares its checkpoints, as DVC's experiments do."""
     first = StageProcess(ready, *DISTILL)
     assert first.wait_until(reached(ready, 3)), first.output
+    first.send(signal.SIGSTOP)
     folder = ready
     if elsewhere:
         folder = tmp_path_factory.mktemp("copy")
@@ -348,6 +349,7 @@ def test_the_second_run_of_a_cell_is_refused_and_the_first_is_undisturbed(
     second = StageProcess(folder, *DISTILL, DVC_ROOT=str(ready))
     assert second.wait() == 1
     assert f"is being run by pid {first.pid} on" in second.output
+    first.send(signal.SIGCONT)
     assert first.wait() == 0
     assert same_set(ready, long_run[0])
 
@@ -383,10 +385,10 @@ def test_a_checkpoint_of_other_settings_is_told_and_left_alone(
 
 
 def test_exploding_steps_stop_with_what_was_seen(ready: Path, long_run: tuple[Path, dict[str, Any]]) -> None:
-    write_settings(long_run[1] | {"learning_rate": 3e38, "optimizer": "sgd", "augment": "none"})
+    write_settings(long_run[1] | {"learning_rate": 1e6, "learning_rate_schedule": "constant"})
     before = snapshot()
     stage = StageProcess(ready, *DISTILL)
     assert stage.wait() == 1, stage.output
-    assert re.search(r"(?m)^error: .*(step \d+).*learning_rate", stage.output), stage.output
+    assert re.search(r"(?m)^error: The images exploded before step 1: .*1e\+06.*learning_rate", stage.output)
     assert "Traceback" not in stage.output
     assert snapshot() == before

@@ -413,6 +413,8 @@ def test_expected_numbers_agree_with_each_other(name: str) -> None:
 def test_keys_that_a_source_does_not_have_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no key train_split; allowed beside source cub: partial"):
         load_images({"source": "cub", "train_split": "x"}, "train", tmp_path)
+    with pytest.raises(InputError, match="partial is 'yes'; allowed: true or false"):
+        load_images({"source": "cub", "partial": "yes"}, "train", tmp_path)
     with pytest.raises(InputError, match="has no key partial"):
         load_images({"source": "folder:x", "partial": True}, "train", tmp_path)
 

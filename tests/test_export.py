@@ -1,0 +1,168 @@
+"""An exported set is read by everybody's tools with the same labels, and comes back exactly through ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from timm.data.dataset_factory import create_dataset
+from torchvision.datasets import ImageFolder
+from torchvision.transforms.functional import to_tensor
+
+import lgm_core
+from lgm_core.datasets import dataset_license, load_images
+from lgm_core.errors import InputError
+from lgm_core.export import DistilledSet, class_folders, data_card, export_distilled, load_distilled
+from lgm_core.extraction import extract_test
+from lgm_core.specs import Params
+
+ROOT = Path(__file__).resolve().parent.parent
+FACTS: dict[str, Any] = {"dataset": "pets", "backbone": "vit", "settings": {"steps": 3, "aug_rounds": 2}}
+NAMES = ("n07", "n03", "b", "A", "image10", "image9", "a/b")
+
+
+def some_set(classes: tuple[str, ...] = NAMES, ipc: int = 2) -> DistilledSet:
+    """Random images of every class."""
+    images = torch.rand(len(classes) * ipc, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    return DistilledSet(images, torch.arange(len(classes)).repeat_interleave(ipc), classes, FACTS)
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """An exported set whose classes are in no sorted order."""
+    export_distilled(tmp_path / "out", some_set(), "# card\n")
+    return tmp_path / "out"
+
+
+def test_it_comes_back_bit_by_bit(exported: Path) -> None:
+    found = lgm_core.load_distilled(exported)
+    assert torch.equal(found.images, some_set().images)
+    assert torch.equal(found.labels, some_set().labels)
+    assert (found.classes, found.facts) == (NAMES, FACTS)
+
+
+def test_torchvision_and_timm_number_the_classes_as_we_do(exported: Path) -> None:
+    folder = ImageFolder(str(exported / "train"))
+    assert folder.targets == some_set().labels.tolist()
+    for (picture, _), image in zip(folder, some_set().images, strict=True):
+        assert (to_tensor(picture) - image).abs().max() <= 0.5 / 255 + 1e-6
+    timms = create_dataset("folder", root=str(exported), split="train")
+    assert [label for _, label in timms.reader.samples] == folder.targets
+
+
+def test_hugging_face_numbers_the_classes_as_we_do(exported: Path, tmp_path: Path) -> None:
+    hub = pytest.importorskip("datasets")
+    hub.disable_progress_bars()
+    found = hub.load_dataset("imagefolder", data_dir=str(exported), cache_dir=str(tmp_path / "cache"))
+    assert found["train"]["label"] == some_set().labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("classes", "folders"),
+    [
+        (("a", "b"), ["a", "b"]),
+        (("b", "a"), ["0_b", "1_a"]),
+        (("image10", "image9"), ["0_image10", "1_image9"]),
+        (("A", "b", "c"), ["A", "b", "c"]),
+        (("a/b", "a_b"), ["0_a_b", "1_a_b"]),
+        (("..", "a"), ["0_..", "1_a"]),
+        (tuple("lkjihgfedcba"), [f"{n:02d}_{c}" for n, c in enumerate("lkjihgfedcba")]),
+    ],
+)
+def test_folders_keep_their_names_where_sorting_keeps_the_labels(
+    classes: tuple[str, ...], folders: list[str]
+) -> None:
+    assert class_folders(classes) == folders
+
+
+def test_bare_folders_are_a_set_in_sorted_order(exported: Path, tmp_path: Path) -> None:
+    for name, shade in (("dog", 200), ("cat", 100)):
+        (tmp_path / "bare" / name).mkdir(parents=True)
+        Image.new("RGB", (5, 5), (shade,) * 3).save(tmp_path / "bare" / name / "0.png")
+    found = load_distilled(tmp_path / "bare")
+    assert found.classes == ("cat", "dog")
+    assert found.images[:, 0, 0, 0].mul(255).round().tolist() == [100, 200]
+    assert found.labels_in(("dog", "cat")).tolist() == [1, 0]
+    with pytest.raises(InputError, match=r"only in the set: \['cat'\]"):
+        found.labels_in(("dog", "owl"))
+
+
+def test_a_set_with_an_order_is_refused_for_another_order(exported: Path) -> None:
+    found = load_distilled(exported)
+    assert torch.equal(found.labels_in(NAMES), found.labels)
+    with pytest.raises(InputError, match="Content and order have to agree"):
+        found.labels_in(tuple(sorted(NAMES)))
+
+
+def test_a_folder_without_a_set_and_uneven_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no distilled set"):
+        load_distilled(tmp_path)
+    for side in (4, 5):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        Image.new("RGB", (side, side)).save(tmp_path / "a" / f"{side}.png")
+    with pytest.raises(InputError, match="different sizes"):
+        load_distilled(tmp_path)
+
+
+def test_an_export_replaces_an_export_and_nothing_else(exported: Path, tmp_path: Path) -> None:
+    export_distilled(exported, some_set(("x", "y")), "# card\n")
+    assert load_distilled(exported).classes == ("x", "y")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("do not lose")
+    with pytest.raises(InputError, match="is no exported set"):
+        export_distilled(tmp_path / "mine", some_set(), "")
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "do not lose"
+
+
+def test_the_card_says_how_and_how_well_and_under_which_terms() -> None:
+    accuracies = {
+        "vit": {"top1": [80.0, 82.0], "nearest_neighbor": [70.0]},
+        "conv": {"top1": [60.0], "nearest_neighbor": [50.0]},
+    }
+    card = data_card(some_set(), accuracies, image_terms="terms A", weight_terms="terms B")
+    assert card.startswith("---\nlicense: other\n")
+    for told in (
+        "# pets distilled for vit", "14 synthetic images of 8 × 8 pixels in 7 classes",
+        "| vit | 81.0 ± 1.0 | 70.0 |",
+        "| conv | 60.0 | 50.0 |", "| steps | `3` |", "terms A", "terms B", "load_distilled",
+    ):  # fmt: skip
+        assert told in card
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("cub", "CUB-200-2011"),
+        ("toy:shapes", "procedural"),
+        ("digits", "CC BY 4.0"),
+        ("folder:x", "folder:x"),
+    ],
+)
+def test_licences_of_data_sets_are_told(source: str, told: str) -> None:
+    assert told in dataset_license({"source": source})
+
+
+def test_importing_the_package_imports_no_torch() -> None:
+    code = "import sys, lgm_core; assert 'torch' not in sys.modules; lgm_core.load_distilled"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    with pytest.raises(AttributeError, match="no attribute 'load_distiled'"):
+        lgm_core.load_distiled  # noqa: B018
+
+
+def test_test_features_need_no_training_images(
+    tiny_backbone: Callable[..., Any], params: Callable[..., Params], tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "mine/test" / name).mkdir(parents=True)
+        Image.new("RGB", (20, 20)).save(tmp_path / "mine/test" / name / "0.png")
+    test = load_images({"source": "folder:mine"}, "test", tmp_path)
+    cache = extract_test(tiny_backbone(width=5), test, params(resolution=16, input_size=16).features())
+    assert cache.test.shape == (2, 5)
+    assert cache.train.shape == (0, 5)
+    assert cache.classes == ("a", "b")
