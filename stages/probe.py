@@ -27,10 +27,10 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     layout, machine, method, ranks = read_layout(params), read_machine(), params.method, own_ranks()
     size, measurement = method.input_size, Measurement(machine.device)
     train, _ = load_splits(params.datasets[dataset], machine.data_root)
-    again = remaking("features", dataset, source)
-    train = unchanged(train, "train", layout.features(dataset, source), made_by=again)
     folder, again = layout.distilled(dataset, source, variant), remaking("distill", dataset, source, variant)
     images, labels = load_distilled(folder, train.classes, made_by=again)
+    again = remaking("features", dataset, source)
+    train = unchanged(train, "train", layout.features(dataset, source), made_by=again)
     targets = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
         cache = load_features(layout.features(dataset, target), made_by=remaking("features", dataset, target))
@@ -48,10 +48,8 @@ def main(dataset: str, source: str, variant: str = "") -> None:
             targets[target] = evaluate_sets(model, cache, sets, params.probe, **how, progress=bar.update)
     every = {target: found for part in ranks.collect(targets) for target, found in part.items()}
     if ranks.first:
-        cell = {"dataset": dataset, "source": source, "variant": variant, "seed": params.seed}
-        write_json(
-            layout.probe(dataset, source, variant), {**cell, **probe_facts(params.probe), "targets": every}
-        )
+        facts = probe_facts(params.probe, dataset=dataset, source=source, variant=variant, seed=params.seed)
+        write_json(layout.probe(dataset, source, variant), {**facts, "targets": every})
         measurement.write(layout.run("probe", dataset, source, variant))
 
 
