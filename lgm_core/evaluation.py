@@ -148,6 +148,6 @@ def real_baselines(
     }
 
 
-def probe_facts(spec: ProbeSpec) -> dict[str, Any]:
-    """What these accuracies depend on besides the images: settings and versions."""
-    return {"probe": settings_of(spec, _PROBE_SETTINGS), "versions": versions()}
+def probe_facts(spec: ProbeSpec, **cell: Any) -> dict[str, Any]:
+    """What these accuracies depend on besides the images: the cell's names and seed, settings, versions."""
+    return {**cell, "probe": settings_of(spec, _PROBE_SETTINGS), "versions": versions()}

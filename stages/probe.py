@@ -43,14 +43,12 @@ def main(dataset: str, source: str, variant: str = "") -> None:
                 real = read_json(layout.baselines(dataset, source), made_by=again)
                 sets |= real_baselines(train, near.numbers, real["selection"], side)
         how = {"input_size": size, "seed": derive_seed(params.seed, "probe", dataset, source, target)}
-        with progress_bar(
-            sum(map(len, sets.values())), f"probe {dataset} {source} on {target}", "sets"
-        ) as bar:
+        with progress_bar(sum(map(len, sets.values())), f"probe {dataset} on {target}", "sets") as bar:
             targets[target] = evaluate_sets(model, cache, sets, params.probe, **how, progress=bar.update)
     every = {"targets": {target: found for part in ranks.collect(targets) for target, found in part.items()}}
     if ranks.first:
-        facts = {"dataset": dataset, "source": source, "variant": variant, "seed": params.seed}
-        write_json(layout.probe(dataset, source, variant), facts | probe_facts(params.probe) | every)
+        facts = probe_facts(params.probe, dataset=dataset, source=source, variant=variant, seed=params.seed)
+        write_json(layout.probe(dataset, source, variant), facts | every)
         measurement.write(layout.run("probe", dataset, source, variant))
 
 
