@@ -277,17 +277,17 @@ class Params:
         overrides = self.dataset_overrides.get(dataset, {})
         return with_overrides(self.method, overrides, f"dataset_overrides.{dataset}.")
 
-    def variant(self, name: str, method: MethodSpec | None = None) -> MethodSpec:
+    def variant(self, name: str, overrides: Mapping[str, Any] | None = None) -> MethodSpec:
         """The method as variant `<group>/<name>` has it; the method itself for the empty name.
 
         Args:
             name: of the variant.
-            method: what the variant changes, such as the method of a data set; by default the file's own.
+            overrides: a data set's own settings; what the variant says goes before them.
 
         Raises:
             InputError: if there is no such variant, or it changes what it cannot.
         """
-        method = method or self.method
+        method = with_overrides(self.method, overrides or {}, "dataset_overrides.")
         if not name:
             return method
         group, _, label = name.partition("/")

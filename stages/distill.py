@@ -26,12 +26,14 @@ def main(dataset: str, backbone: str, variant: str = "") -> None:
     from lgm_core.parallel import own_ranks
     from lgm_core.provenance import Measurement
     from lgm_core.seeds import derive_seed
-    from stages.models import method_for, opened
+    from lgm_core.store import read_json
+    from stages.models import opened
 
     layout, machine, ranks = read_layout(params), read_machine(), own_ranks()
-    method, measurement = method_for(params, layout, dataset, variant), Measurement(machine.device)
-    made_by = remaking("features", dataset, backbone)
-    cache = load_features(layout.features(dataset, backbone), made_by=made_by)
+    overrides = read_json(layout.overrides(dataset), made_by=f"dvc repro overrides@{dataset}")
+    method, measurement = params.variant(variant, overrides), Measurement(machine.device)
+    folder, made_by = layout.features(dataset, backbone), remaking("features", dataset, backbone)
+    cache = load_features(folder, made_by=made_by)
     distiller = Distiller(
         opened(params, backbone, machine),
         real_bank(cache, method),
