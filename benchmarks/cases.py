@@ -69,7 +69,12 @@ class Case:
     def backbone(self, device: torch.device, *, compiled: bool = False) -> FrozenBackbone:
         """The prepared backbone."""
         return freeze(
-            copy.deepcopy(self.model()), (MEAN, STD), input_size=self.pixels, device=device, compiled=compiled
+            copy.deepcopy(self.model()),
+            (MEAN, STD),
+            input_size=self.pixels,
+            device=device,
+            precision="auto",
+            compiled=compiled,
         )
 
     def distiller(self, backbone: FrozenBackbone, *, bank_images: int = 4000, **changes: Any) -> Distiller:

@@ -40,6 +40,7 @@ def prepare(settings: Params, workers: int) -> tuple[FrozenBackbone, FeatureCach
         input_size=settings.method.input_size,
         normalization=settings.normalization,
         device="cuda" if torch.cuda.is_available() else "cpu",
+        precision="auto",
     )
     splits = load_splits(settings.datasets["shapes"], Path("data"))
     return backbone, extract_features(

@@ -242,7 +242,7 @@ def load_backbone(
     input_size: int,
     normalization: str = "pretrained",
     device: torch.device | str = "cpu",
-    precision: str = "auto",
+    precision: str = "float32",
     compiled: bool = False,
     pretrained: bool = True,
 ) -> FrozenBackbone:
@@ -291,7 +291,7 @@ def freeze(
     *,
     input_size: int,
     device: torch.device | str = "cpu",
-    precision: str = "auto",
+    precision: str = "float32",
     compiled: bool = False,
 ) -> FrozenBackbone:
     """A model on the CPU, prepared for speed as a backbone that sees one image size and never changes.
@@ -320,7 +320,7 @@ def open_backbone(
     input_size: int,
     normalization: str,
     device: torch.device | str,
-    precision: str = "auto",
+    precision: str = "float32",
     compiled: bool = False,
 ) -> FrozenBackbone:
     """:func:`load_backbone` for a backbone as the params file gives it."""

@@ -26,7 +26,11 @@ def main() -> None:
     speeds = {}
     for name, source in params.backbones.items():
         model = load_backbone(
-            source_row(source), input_size=input_size, device=machine.device, pretrained=False
+            source_row(source),
+            input_size=input_size,
+            device=machine.device,
+            precision=machine.precision,
+            pretrained=False,
         )
         speeds[name] = measure_speed(model, input_size, batch=batch)
         print(f"  {name:14} {1 / speeds[name].forward_seconds:,.0f} images/s forward", end=", ")

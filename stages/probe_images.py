@@ -35,6 +35,7 @@ def main(images: str, backbone: str, dataset: str) -> None:
         input_size=spec.input_size,
         normalization=params.normalization,
         device=machine.device,
+        precision=machine.precision,
     )
     sets = {"images": [LabeledImages(found.images, found.labels_in(test.classes))]}
     with progress_bar(len(test), f"test images of {dataset}", "images") as bar:
