@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lint lock suite check clean
+.PHONY: repro test lint bench-cpu bench-gpu lock suite check clean
 
 ## The embedded suite's main table, from nothing.
 repro: $(READY)
@@ -22,6 +22,13 @@ lint: $(READY)
 	ruff check .
 	ruff format --check .
 	pyright
+
+## Speed and memory against a straightforward implementation, as ratios within one run.
+bench-cpu: $(READY)
+	python -m benchmarks.cpu
+
+bench-gpu: $(READY)
+	python -m benchmarks.gpu
 
 ## Switch the active suite: make suite NAME=embedded | cifar10 | paper
 suite: $(READY)

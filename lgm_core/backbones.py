@@ -242,6 +242,7 @@ def load_backbone(
     input_size: int,
     normalization: str = "pretrained",
     device: torch.device | str = "cpu",
+    precision: str = "auto",
     compiled: bool = False,
     pretrained: bool = True,
 ) -> FrozenBackbone:
@@ -251,7 +252,8 @@ def load_backbone(
         row: which one.
         input_size: side in pixels of the images it will see.
         normalization: `pretrained`, the row's own statistics, or `imagenet`.
-        device: where it runs; on a GPU the backbone runs in bfloat16 under autocast.
+        device: where it runs.
+        precision: of the arithmetic inside, one of :data:`PRECISIONS`; features are float32 in any case.
         compiled: hand the model to torch.compile, which takes minutes at the first batch of every size.
         pretrained: False: random weights, to measure speed and width without any.
 
@@ -261,15 +263,52 @@ def load_backbone(
     model, mean, std = _BUILDERS[row.library](row, input_size, pretrained)
     if normalization == "imagenet":
         mean, std = IMAGENET_MEAN, IMAGENET_STD
+    return freeze(
+        model,
+        (mean, std),
+        input_size=input_size,
+        device=device,
+        precision=precision,
+        compiled=compiled,
+    )
+
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def _autocast_dtype(precision: str, device: torch.device, *, attention: bool) -> torch.dtype | None:
+    """bfloat16 for `auto` where it is faster: on GPUs, and for transformers on CPUs that multiply it."""
+    if precision not in PRECISIONS:
+        raise InputError(f"LGM_PRECISION is {precision!r}; allowed: {' | '.join(PRECISIONS)}.")
+    multiplies = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    faster = device.type == "cuda" or (device.type == "cpu" and attention and multiplies())
+    return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and faster) else None
+
+
+def freeze(
+    model: nn.Module,
+    statistics: tuple[Statistics, Statistics],
+    *,
+    input_size: int,
+    device: torch.device | str = "cpu",
+    precision: str = "auto",
+    compiled: bool = False,
+) -> FrozenBackbone:
+    """A model on the CPU, prepared for speed as a backbone that sees one image size and never changes.
+
+    Args:
+        model: maps normalised images to features; changed in place.
+        statistics: mean and standard deviation of the normalisation, per channel.
+        input_size, device, precision, compiled: as for :func:`load_backbone`.
+    """
     folded = fold_batch_norm(model.eval(), input_size)
     fixed = fix_padding(model, input_size)
-    logger.debug("%s: %d batch norms folded, %d paddings fixed", row.tag, folded, fixed)
+    logger.debug("%d batch norms folded, %d paddings fixed", folded, fixed)
     convolutional = any(isinstance(part, nn.Conv2d) for part in list(model.modules())[3:])
     attention = any("attn" in label for label, _ in model.named_modules())
-    backbone = FrozenBackbone(model, mean, std, channels_last=convolutional and not attention)
+    backbone = FrozenBackbone(model, *statistics, channels_last=convolutional and not attention)
     backbone.to(device)
-    if torch.device(device).type == "cuda":
-        backbone.autocast_dtype = torch.bfloat16
+    backbone.autocast_dtype = _autocast_dtype(precision, torch.device(device), attention=attention)
     if compiled:
         backbone.model.compile()
     return backbone
@@ -281,6 +320,7 @@ def open_backbone(
     input_size: int,
     normalization: str,
     device: torch.device | str,
+    precision: str = "auto",
     compiled: bool = False,
 ) -> FrozenBackbone:
     """:func:`load_backbone` for a backbone as the params file gives it."""
@@ -289,6 +329,7 @@ def open_backbone(
         input_size=input_size,
         normalization=normalization,
         device=device,
+        precision=precision,
         compiled=compiled,
     )
 

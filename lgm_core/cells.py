@@ -127,8 +127,8 @@ def _found(cell: dict[str, Any], keys: tuple[str, ...], path: Path, made_by: str
     for key in keys:
         if not isinstance(value, dict) or key not in value:
             raise InputError(
-                f"{path} has no {' / '.join(keys)}. Either it is older than params.yaml: make it again with "
-                f"{made_by}; or the data set has no groups, which worst-group accuracy needs."
+                f"{path} has no {' / '.join(keys)}: it is older than params.yaml. "
+                f"Make it again with: {made_by}"
             )
         value = value[key]
     return value

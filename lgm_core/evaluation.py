@@ -88,8 +88,8 @@ def evaluate_sets(
         progress: told how many sets were turned into features.
 
     Returns:
-        For every name `top1` (and `top5` from five classes on, `balanced` and `worst_group` where the data
-        set has groups) per run, and `nearest_neighbor` per set.
+        For every name `top1` (and `top5` from five classes on), `balanced` and `worst_group` per run, and
+        `nearest_neighbor` per set.
     """
     device = backbone.device
     test, test_labels = cache.test.to(device), cache.test_labels.to(device)
@@ -148,6 +148,6 @@ def real_baselines(
     }
 
 
-def probe_facts(spec: ProbeSpec) -> dict[str, Any]:
-    """What these accuracies depend on besides the images: settings and versions."""
-    return {"probe": settings_of(spec, _PROBE_SETTINGS), "versions": versions()}
+def probe_facts(spec: ProbeSpec, **cell: Any) -> dict[str, Any]:
+    """What these accuracies depend on besides the images: the cell's names and seed, settings, versions."""
+    return {**cell, "probe": settings_of(spec, _PROBE_SETTINGS), "versions": versions()}

@@ -6,6 +6,7 @@ and `full_view_rounds` views the probe on the full data set.
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -54,10 +55,13 @@ class _Squares(Dataset[Tensor]):
 
 def _batches(squares: _Squares, numbers: range, workers: int) -> Iterator[tuple[slice, Tensor]]:
     """Decoded batches of the images `numbers`, with their places in it."""
+    # Forked workers take what decodes with them, whatever it is; a rank's own default would pickle it.
+    forks = workers > 0 and "fork" in multiprocessing.get_all_start_methods()
     loader = DataLoader(
         Subset(squares, numbers),
         batch_size=_BATCH_IMAGES,
         num_workers=workers,
+        multiprocessing_context="fork" if forks else None,
         pin_memory=torch.cuda.is_available(),
     )
     start = 0

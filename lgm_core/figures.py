@@ -140,10 +140,8 @@ def rounds_series(cells: Cells, params: Params) -> list[Series]:
     Published values are dashed lines, where data set and backbone are the paper's.
     """
     dataset, source = params.figures.figure3.dataset, params.figures.figure3.source
-    own = params.method.aug_rounds
-    named = params.variants.rounds
-    variants = {named[name].get("aug_rounds", own): f"rounds/{name}" for name in named}
-    variants[own] = BASE
+    names = [*(f"rounds/{name}" for name in params.variants.rounds), BASE]
+    variants = {cells.distilled(dataset, source, name)["method"]["aug_rounds"]: name for name in names}
     rounds = sorted(variants)
     lines = []
     for target in sorted(params.backbones, key=lambda name: name != source):

@@ -247,29 +247,32 @@ def accuracies(
     labels: Int[Tensor, " n"],
     groups: Int[Tensor, " n"] | None = None,
 ) -> dict[str, list[float]]:
-    """`top1` and, from five classes on, `top5` of every head in percent; with groups `balanced` and
-    `worst_group` too."""
+    """`top1` and, from five classes on, `top5`, `balanced` and `worst_group` of every head, in percent.
+
+    Where there are no groups, each class is one.
+    """
     ranks = {"top1": 1, "top5": _TOP5} if heads.shape[1] >= _TOP5 else {"top1": 1}
     found = {name: top_k_percent(heads, features, labels, k) for name, k in ranks.items()}
-    if groups is not None:
-        by_group = [group_accuracies(given, labels, groups) for given in predict(heads, features)]
-        found |= {name: [one[name] for one in by_group] for name in GROUP_MEASURES}
-    return found
+    by_group = [group_accuracies(given, labels, groups) for given in predict(heads, features)]
+    return found | {name: [one[name] for one in by_group] for name in GROUP_MEASURES}
 
 
 GROUP_MEASURES = ("balanced", "worst_group")
 
 
 def group_accuracies(
-    predicted: Int[Tensor, " n"], labels: Int[Tensor, " n"], groups: Int[Tensor, " n"]
+    predicted: Int[Tensor, " n"], labels: Int[Tensor, " n"], groups: Int[Tensor, " n"] | None
 ) -> dict[str, float]:
     """Accuracy in percent where classes and groups count alike, however many samples they have.
+
+    Where there are no groups, each class is one.
 
     Returns:
         `balanced`, the mean over the classes of each one's accuracy, and `worst_group`, the lowest accuracy
         of a group.
     """
     right = (predicted == labels).double() * 100
+    groups = labels if groups is None else groups
     classes = [right[labels == label].mean().item() for label in labels.unique()]
     return {
         "balanced": math.fsum(classes) / len(classes),
@@ -282,8 +285,8 @@ def majority_accuracies(
 ) -> dict[str, float]:
     """What always answering the largest class of the training set scores, in percent."""
     answer = torch.full_like(test_labels, int(train_labels.bincount().argmax()))
-    found = {"top1": (answer == test_labels).double().mean().item() * 100}
-    return found if test_groups is None else found | group_accuracies(answer, test_labels, test_groups)
+    top1 = (answer == test_labels).double().mean().item() * 100
+    return {"top1": top1, **group_accuracies(answer, test_labels, test_groups)}
 
 
 def nearest_neighbor_percent(

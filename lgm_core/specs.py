@@ -277,14 +277,19 @@ class Params:
         overrides = self.dataset_overrides.get(dataset, {})
         return with_overrides(self.method, overrides, f"dataset_overrides.{dataset}.")
 
-    def variant(self, name: str) -> MethodSpec:
+    def variant(self, name: str, overrides: Mapping[str, Any] | None = None) -> MethodSpec:
         """The method as variant `<group>/<name>` has it; the method itself for the empty name.
+
+        Args:
+            name: of the variant.
+            overrides: a data set's own settings; what the variant says goes before them.
 
         Raises:
             InputError: if there is no such variant, or it changes what it cannot.
         """
+        method = with_overrides(self.method, overrides or {}, "dataset_overrides.")
         if not name:
-            return self.method
+            return method
         group, _, label = name.partition("/")
         known = [entry.name for entry in fields(VariantsSpec)]
         found = getattr(self.variants, group) if group in known else {}
@@ -293,7 +298,7 @@ class Params:
                 f"{name!r} is no variant; params.yaml has under variants: "
                 + ", ".join(f"{part}/{one}" for part in known for one in getattr(self.variants, part))
             )
-        return with_overrides(self.method, found[label], f"variants.{group}.{label}.")
+        return with_overrides(method, found[label], f"variants.{group}.{label}.")
 
     def features(self) -> FeatureSpec:
         """The part of the settings that the feature cache depends on."""

@@ -146,7 +146,8 @@ def table4(cells: Cells, pair: PairSpec, backbones: list[str]) -> Table:
     notes = (
         _SMALL_SETS_NOTE,
         "Balanced accuracy is the mean over the classes, worst-group accuracy the lowest over the test set's "
-        "groups of class and background. The last row always answers the training set's largest class.",
+        "groups of class and background, or over its classes where it has no groups. The last row always "
+        "answers the training set's largest class.",
     )
     return Table("table4", "Data sets with spurious correlations", blocks, notes)
 

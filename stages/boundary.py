@@ -5,6 +5,7 @@ Machine settings are environment variables, never params, so that results stay v
     LGM_WORKERS      processes that decode images    default: up to 8, one per core
     LGM_DATA         folder of the data sets         default: data
     LGM_MICRO_BATCH  most views in the backbone at once   default: auto, as many as fit into memory
+    LGM_PRECISION    auto, float32, bfloat16         default: auto, bfloat16 where it is faster
     LGM_COMPILE      1: torch.compile the backbone   default: 0
     LGM_INPUTS       own: start although data sets are missing that tables show beside this one
 
@@ -42,6 +43,7 @@ class Machine:
     workers: int
     data_root: Path
     micro_batch: int | None
+    precision: str
     compiled: bool
     alone: bool
 
@@ -61,6 +63,7 @@ def read_machine() -> Machine:
         workers=_default_workers() if workers is None else workers,
         data_root=Path(os.environ.get("LGM_DATA") or "data"),
         micro_batch=whole_number("LGM_MICRO_BATCH", minimum=1, automatic="auto"),
+        precision=os.environ.get("LGM_PRECISION") or "auto",
         compiled=bool(whole_number("LGM_COMPILE", minimum=0)),
         alone=_own_inputs(),
     )

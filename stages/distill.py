@@ -26,14 +26,12 @@ def main(dataset: str, backbone: str, variant: str = "") -> None:
     from lgm_core.parallel import own_ranks
     from lgm_core.provenance import Measurement
     from lgm_core.seeds import derive_seed
-    from lgm_core.specs import with_overrides
     from lgm_core.store import read_json
     from stages.models import opened
 
     layout, machine, ranks = read_layout(params), read_machine(), own_ranks()
     overrides = read_json(layout.overrides(dataset), made_by=f"dvc repro overrides@{dataset}")
-    method = with_overrides(params.variant(variant), overrides)
-    measurement = Measurement(machine.device)
+    method, measurement = params.variant(variant, overrides), Measurement(machine.device)
     folder, made_by = layout.features(dataset, backbone), remaking("features", dataset, backbone)
     cache = load_features(folder, made_by=made_by)
     distiller = Distiller(
@@ -44,8 +42,8 @@ def main(dataset: str, backbone: str, variant: str = "") -> None:
         micro_batch=machine.micro_batch,
         ranks=ranks,
     )
-    source = {"dataset": dataset, "backbone": params.backbones[backbone]}
-    facts = run_facts(distiller, **source, normalization=params.normalization)
+    row, statistics = params.backbones[backbone], params.normalization
+    facts = run_facts(distiller, dataset=dataset, backbone=row, normalization=statistics)
     checkpoints = Checkpoints(checkpoint_folder(params, dataset, backbone, variant), facts)
     with finishing_steps() as ending, Keeper(distiller, checkpoints, params.checkpoint, ending) as keep:
         with progress_bar(method.steps, f"distill {dataset} {backbone}", "steps", shown=ranks.first) as bar:
@@ -53,8 +51,7 @@ def main(dataset: str, backbone: str, variant: str = "") -> None:
             result = distiller.run(losses_on(bar), keep)
         if ranks.first:
             facts = {"dataset": dataset, "backbone": backbone, "variant": variant, "seed": params.seed}
-            target = layout.distilled(dataset, backbone, variant)
-            save_distilled(target, result, cache.classes, method, facts)
+            save_distilled(layout.distilled(dataset, backbone, variant), result, cache.classes, method, facts)
             measurement.write(layout.run("distill", dataset, backbone, variant), keep.seconds())
 
 

@@ -21,5 +21,6 @@ def opened(params: "Params", backbone: str, machine: Machine) -> "FrozenBackbone
         input_size=params.method.input_size,
         normalization=params.normalization,
         device=machine.device,
+        precision=machine.precision,
         compiled=machine.compiled,
     )

@@ -1,14 +1,10 @@
-"""Stage `probe`: what one backbone distilled, probed on every backbone, beside its real baselines.
-
-With --images DIR --backbone NAME: any image set on any backbone, see :mod:`stages.probe_images`.
-"""
+"""Stage `probe`: what one backbone distilled, on every backbone; with --images: `stages.probe_images`."""
 
 import importlib
 import sys
-from typing import Any
 
 from lgm_core.layout import remaking
-from stages.boundary import check_cell, named, progress_bar, read_layout, read_machine, read_params
+from stages.boundary import check_cell, progress_bar, read_layout, read_machine, read_params
 from stages.launch import run_shared_stage
 
 
@@ -16,7 +12,7 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     """Evaluate what `source` distilled on all backbones; if not a variant, real images on `source` too."""
     params = read_params()
     check_cell(params, dataset, source)
-    from lgm_core.datasets import load_splits
+    from lgm_core.datasets import load_images
     from lgm_core.distilled import load_distilled
     from lgm_core.evaluation import LabeledImages, evaluate_sets, probe_facts, real_baselines
     from lgm_core.features import load_features
@@ -28,42 +24,35 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     from lgm_core.store import read_json, write_json
     from stages.models import opened
 
-    layout, machine, method, ranks = read_layout(params), read_machine(), params.method, own_ranks()
-    measurement = Measurement(machine.device)
-    train, _ = load_splits(named(params.datasets, dataset, "datasets"), machine.data_root)
-    made_by = remaking("distill", dataset, source, variant)
-    folder = layout.distilled(dataset, source, variant)
-    images, labels = load_distilled(folder, train.classes, made_by=made_by)
-    folder, made_by = layout.features(dataset, source), remaking("features", dataset, source)
-    train = unchanged(train, "train", folder, made_by=made_by)
-    targets: dict[str, Any] = {}
+    layout, machine, ranks = read_layout(params), read_machine(), own_ranks()
+    size, side, measurement = params.method.input_size, params.method.resolution, Measurement(machine.device)
+    train = load_images(params.datasets[dataset], "train", machine.data_root)
+    folder, again = layout.distilled(dataset, source, variant), remaking("distill", dataset, source, variant)
+    images, labels = load_distilled(folder, train.classes, made_by=again)
+    again = remaking("features", dataset, source)
+    train = unchanged(train, "train", layout.features(dataset, source), made_by=again)
+    targets = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
         cache = load_features(layout.features(dataset, target), made_by=remaking("features", dataset, target))
-        model = opened(params, target, machine)
-        sets = {"distilled": [LabeledImages(images, labels)]}
+        model, sets = opened(params, target, machine), {"distilled": [LabeledImages(images, labels)]}
         if target == source:
-            near = find_neighbors(model, cache, images, labels, method.input_size)
-            save_neighbors(layout.neighbors(dataset, source, variant), near, train, labels, method.resolution)
+            near = find_neighbors(model, cache, images, labels, size)
+            save_neighbors(layout.neighbors(dataset, source, variant), near, train, labels, side)
             if not variant:
-                made_by = remaking("baselines", dataset, source)
-                real = read_json(layout.baselines(dataset, source), made_by=made_by)["selection"]
-                sets |= real_baselines(train, near.numbers, real, method.resolution)
-        total = sum(map(len, sets.values()))
-        seed = derive_seed(params.seed, "probe", dataset, source, target)
-        with progress_bar(total, f"probe {dataset} {source} on {target}", "sets") as bar:
-            targets[target] = evaluate_sets(
-                model, cache, sets, params.probe, input_size=method.input_size, seed=seed, progress=bar.update
-            )
-    every = {target: found for part in ranks.collect(targets) for target, found in part.items()}
+                again = remaking("baselines", dataset, source)
+                real = read_json(layout.baselines(dataset, source), made_by=again)
+                sets |= real_baselines(train, near.numbers, real["selection"], side)
+        how = {"input_size": size, "seed": derive_seed(params.seed, "probe", dataset, source, target)}
+        with progress_bar(sum(map(len, sets.values())), f"probe {dataset} on {target}", "sets") as bar:
+            targets[target] = evaluate_sets(model, cache, sets, params.probe, **how, progress=bar.update)
+    every = {"targets": {target: found for part in ranks.collect(targets) for target, found in part.items()}}
     if ranks.first:
-        facts = {"dataset": dataset, "source": source, "variant": variant, "seed": params.seed}
-        result = {**facts, **probe_facts(params.probe), "targets": every}
-        write_json(layout.probe(dataset, source, variant), result)
+        facts = probe_facts(params.probe, dataset=dataset, source=source, variant=variant, seed=params.seed)
+        write_json(layout.probe(dataset, source, variant), facts | every)
         measurement.write(layout.run("probe", dataset, source, variant))
 
 
 if __name__ == "__main__":
     if "--images" in sys.argv:  # by name, so that the pipeline's cells do not depend on that module
-        importlib.import_module("stages.probe_images").run()
-    else:
-        run_shared_stage(main, ("dataset", "source"), ("variant",))
+        sys.exit(importlib.import_module("stages.probe_images").run())
+    run_shared_stage(main, ("dataset", "source"), ("variant",))

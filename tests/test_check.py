@@ -73,7 +73,7 @@ def test_alone_asks_for_this_data_set_only(paper: Params, offline: None, tmp_pat
 
 def test_peers_share_a_table(paper: Params) -> None:
     assert peers(paper, "imagenet1k") == ["imagenet1k", "imagenet100"]
-    assert peers(paper, "cub") == ["cub"]
+    assert peers(paper, "cub") == ["cub", "dogs"]
 
 
 def test_what_is_there_is_no_fault(params: Callable[..., Params], tmp_path: Path) -> None:
@@ -200,6 +200,10 @@ def test_the_check_reports_and_fails_where_something_is_missing(tmp_path: Path) 
     settings = YAML(typ="safe").load((ROOT / "suites/embedded.yaml").read_text(encoding="utf-8"))
     settings["datasets"] = {"shapes": "toy:shapes", "digits": "cub"}
     settings["backbones"] = {"lite0": "efficientnet_lite0"}
+    for part in ("tables", "figures"):
+        for shown in settings[part].values():
+            for place in {"left", "right", "dataset"} & set(shown):
+                shown[place] = "digits" if place == "right" else "shapes"
     with (tmp_path / "params.yaml").open("w", encoding="utf-8") as out:
         YAML().dump(settings, out)
     environment = {

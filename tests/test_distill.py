@@ -87,7 +87,7 @@ def _assert_same(one: Distilled, other: Distilled) -> None:
 def _slow_gradient(one: Distiller, spec: MethodSpec) -> tuple[Tensor, list[Tensor]]:
     """Loss and gradients of the first step by autograd alone: gradients of heads, differentiated again."""
     assert not isinstance(spec.augment, str)
-    generator = named_generator(0, "real and heads", 0)
+    generator = named_generator(0, "heads", 0)
     weights, biases = draw_heads(
         spec.head_draws, CLASSES, WIDTH, init=spec.head_init, std=spec.head_std, generator=generator
     )
@@ -151,7 +151,8 @@ def test_micro_batches_hold_no_more_views_than_asked(
     seen.clear()
     one.step()
     assert max(seen) <= micro_batch
-    assert sum(seen) == 2 * CLASSES * 4  # every view once without a graph, once with
+    kept = seen[-1] if CLASSES * 4 % micro_batch == 0 else CLASSES * 4 % micro_batch
+    assert sum(seen) == 2 * CLASSES * 4 - kept  # once without a graph, once with; the last part only with
 
 
 def test_backbone_is_not_trained(small: Make, tiny_backbone: Backbone) -> None:
@@ -310,7 +311,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
     backbone = tiny_backbone()
     whole = _distiller(backbone, spec).run()
     first = _distiller(backbone, spec)
-    for _ in itertools.islice(first._steps(), stop):
+    for _ in itertools.islice(first._blocks(), stop):
         pass
     state = first.state.state_dict()
     second = _distiller(backbone, spec)
@@ -369,7 +370,8 @@ class _FailsLater(nn.Module):
 @pytest.mark.parametrize("step", [0, 3])
 def test_loss_that_is_not_finite_names_the_step(step: int, small: Make) -> None:
     backbone = FrozenBackbone(_FailsLater(1 + step), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    one = _distiller(backbone, small(learning_rate=0.05, learning_rate_schedule="constant"))
+    spec = small(learning_rate=0.05, learning_rate_schedule="constant")
+    one = _distiller(backbone, spec, micro_batch=100)  # given, so that no trial looks for it
     with pytest.raises(InputError, match=rf"loss became nan at step {step} \(learning rate 0\.05\)"):
         one.run()
     assert len(one.state.losses) == step
@@ -423,7 +425,7 @@ def test_every_step_has_its_own_draws(small: Make, tiny_backbone: Backbone) -> N
         patch.setattr(distill, "named_generator", recording)
         _distiller(tiny_backbone(), small(), seed=9).run()
     assert len(asked) == len(set(asked))
-    assert all((9, name, step) in asked for name in ("views", "real and heads") for step in range(6))
+    assert all((9, name, step) in asked for name in ("views", "heads", "real") for step in range(6))
 
 
 def test_global_random_state_is_left_alone(small: Make, tiny_backbone: Backbone) -> None:

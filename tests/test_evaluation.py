@@ -80,7 +80,8 @@ def evaluated(
 
 def test_separable_classes_are_all_found(backbone: FrozenBackbone, probe: Probe) -> None:
     found = evaluated(backbone, cache_of(backbone), {"distilled": [DISTILLED]}, probe())
-    assert found == {"distilled": {"top1": [100.0, 100.0], "nearest_neighbor": [100.0]}}
+    all_right = {key: [100.0, 100.0] for key in ("top1", "balanced", "worst_group")}
+    assert found == {"distilled": {**all_right, "nearest_neighbor": [100.0]}}
 
 
 def test_labels_swapped_in_training_find_the_swapped_classes(backbone: FrozenBackbone, probe: Probe) -> None:
@@ -131,7 +132,7 @@ def test_top5_is_told_from_five_classes_on(
     labels = torch.arange(classes)
     sets = {"distilled": [LabeledImages(plain(PURE[labels % 3]), labels)]}
     found = evaluated(backbone, cache, sets, probe(epochs=2))["distilled"]
-    assert set(found) == measures | {"nearest_neighbor"}
+    assert set(found) == measures | {"nearest_neighbor", "balanced", "worst_group"}
     if classes == 5:
         assert found["top5"] == [100.0, 100.0]
 
@@ -249,9 +250,14 @@ def test_a_neighbor_is_of_its_own_class(backbone: FrozenBackbone) -> None:
 
 def test_all_images_of_separable_classes_reach_everything(backbone: FrozenBackbone, probe: Probe) -> None:
     found = evaluate_full(cache_of(backbone), probe(seeds=3), seed=0)
-    majority = found.pop("majority")["top1"]
-    assert majority < 100
-    assert found == {"full": {"top1": [100.0] * 3}, "nearest_class_mean": 100.0, "ridge": 100.0}
+    majority = found.pop("majority")
+    assert majority == {
+        "top1": pytest.approx(100 / 3),
+        "balanced": pytest.approx(100 / 3),
+        "worst_group": 0.0,
+    }
+    full = {key: [100.0] * 3 for key in ("top1", "balanced", "worst_group")}
+    assert found == {"full": full, "nearest_class_mean": 100.0, "ridge": 100.0}
 
 
 def test_the_full_probe_is_decided_by_its_seed(backbone: FrozenBackbone, probe: Probe) -> None:
@@ -274,4 +280,4 @@ def test_the_full_probe_does_not_train_on_what_it_validates_with(
     views = cache.full_views.clone()
     views[:, [number for number in range(60) if number not in set(kept.tolist())]] = torch.nan
     spoilt = FeatureCache(**{**vars(cache), "full_views": views})
-    assert evaluate_full(spoilt, spec, seed=0)["full"] == {"top1": [100.0, 100.0]}
+    assert evaluate_full(spoilt, spec, seed=0)["full"]["top1"] == [100.0, 100.0]

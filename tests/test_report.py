@@ -65,8 +65,14 @@ def results(settings: Params, tmp_path: Path) -> Layout:
         )
     for cell in distilled_cells(settings):
         name = (cell.dataset, cell.backbone, cell.variant)
-        folder = layout.distilled(*name)
-        write_json(folder / "settings.json", {"classes": list(CLASSES), "pictures": pictures, "seed": 7})
+        folder, rounds = (
+            layout.distilled(*name),
+            1 if "rounds" in cell.variant else settings.method.aug_rounds,
+        )
+        write_json(
+            folder / "settings.json",
+            {"classes": list(CLASSES), "pictures": pictures, "seed": 7, "method": {"aug_rounds": rounds}},
+        )
         write_text(folder / "history.csv", "step,loss\n0,0.9\n1,0.7\n2,0.8\n")
         near = [{"picture": p, "name": f"train/{n}", "similarity": 0.5} for n, p in enumerate(pictures)]
         write_json(layout.neighbors(*name) / "neighbors.json", {"neighbors": near})

@@ -109,9 +109,9 @@ def stage_calls() -> list[tuple[str, ...]]:
         for verb in ("features", "baselines", "distill", "probe")
         for name in BACKBONES
     ]
-    checks = [(verb, dataset) for verb in ("inputs", "overrides") for dataset in (DATASET, GROUPED)]
     variants = [(verb, DATASET, *cell) for cell in variant_cells() for verb in ("distill", "probe")]
     shown = [*(("tables", name) for name in TABLES), *(("figures", name) for name in FIGURES)]
+    checks = [(verb, dataset) for dataset in (DATASET, GROUPED) for verb in ("inputs", "overrides")]
     return [*checks, *cells, *variants, ("align", DATASET), *shown]
 
 
@@ -173,7 +173,7 @@ def snapshot(folder: Path = Path()) -> dict[str, bytes]:
 def test_every_file_of_the_layout_is_made_and_nothing_else(project: dict[str, Any]) -> None:
     expected = {
         LAYOUT.alignment(DATASET),
-        *(path(dataset) for path in (LAYOUT.inputs, LAYOUT.overrides) for dataset in (DATASET, GROUPED)),
+        *(path(dataset) for dataset in (DATASET, GROUPED) for path in (LAYOUT.inputs, LAYOUT.overrides)),
         LAYOUT.run("align", DATASET),
         *(LAYOUT.table(table, suffix) for table in TABLES for suffix in (".csv", ".md", ".tex")),
         *(LAYOUT.metrics(table) for table in TABLES),

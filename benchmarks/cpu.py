@@ -1,0 +1,111 @@
+"""Speed and memory on a CPU, as ratios within one run: python -m benchmarks.cpu"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+
+import torch
+
+from benchmarks import straightforward
+from benchmarks.cases import Case, one_batch, params
+from benchmarks.measure import flops, interleaved, machine, matmul_rate, table
+from lgm_core.evaluation import LabeledImages, evaluate_sets
+from lgm_core.features import FeatureCache
+
+CPU = torch.device("cpu")
+CASES = [Case("tf_efficientnet_lite0", 64, 10, 3), Case("vit_tiny_patch16_224", 224, 10, 3)]
+
+
+def distillation(case: Case, rounds: int, rate: float) -> str:
+    """One step, four ways."""
+    backbone = case.backbone(CPU)
+    own = case.distiller(backbone, **one_batch(case))
+    candidates = {
+        "straightforward": case.straightforward(CPU, frozen=False).step,
+        "straightforward, frozen weights": case.straightforward(CPU, frozen=True).step,
+        "lgm, the same step (1 head, batch)": own.step,
+        "lgm, as it is used (8 heads, whole bank of 4,000)": case.distiller(backbone).step,
+    }
+    found = interleaved(candidates, rounds=rounds, device=CPU)
+    base, views = found["straightforward"].seconds, case.classes * case.rounds
+    # What the step needs at least: every view once forward and once back to the pixels.
+    needed = 2 * flops(lambda: backbone(torch.zeros(views, 3, case.pixels, case.pixels)))
+    rows = [
+        [
+            name,
+            f"{one.seconds:.3f}",
+            f"{base / one.seconds:.1f}×",
+            f"{views / one.seconds:.0f}",
+            f"{needed / one.seconds / rate:.0%}",
+            f"{one.peak_bytes / 2**20:.0f}",
+        ]
+        for name, one in found.items()
+    ]
+    columns = ["one step", "s", "faster", "views/s", "of the matmul rate", "peak MiB"]
+    return f"{case}\n\n{table(columns, rows)}"
+
+
+def probing(epochs: int) -> str:
+    """A probe of one training set of ten images with five seeds, alone and together; seconds per epoch."""
+    case, spec = CASES[0], replace(params().probe, epochs=epochs)
+    images, labels = torch.rand(10, 3, 64, 64), torch.arange(10)
+    backbone, model = case.backbone(CPU), case.model().requires_grad_(False)
+    width = backbone.width(64)
+    test = torch.randn(100, width), torch.arange(100) % 10
+    cache = FeatureCache(tuple("abcdefghij"), *test, *test, test[0][None], test[0][None])
+    sets = {"distilled": [LabeledImages(images, labels)]}
+
+    def library(rounds: int) -> None:
+        chosen = replace(spec, view_rounds=rounds)
+        evaluate_sets(backbone, cache, sets, chosen, input_size=64, seed=0)
+
+    candidates = {
+        "straightforward, 5 seeds one after the other": lambda: [
+            straightforward.probe(model, images, labels, spec, 64, epochs=epochs) for _ in range(spec.seeds)
+        ],
+        "lgm, fresh views in every epoch": lambda: library(epochs),
+        "lgm, as it is used (views come again every tenth of the epochs)": lambda: library(epochs // 10),
+    }
+    found = interleaved(candidates, rounds=3, device=CPU)
+    base = next(iter(found.values())).seconds
+    rows = [
+        [name, f"{one.seconds / epochs * 1e3:.1f}", f"{base / one.seconds:.1f}×"]
+        for name, one in found.items()
+    ]
+    return f"Probe, {CASES[0].tag}, 10 images\n\n{table(['probe', 'ms per epoch', 'faster'], rows)}"
+
+
+def memory() -> str:
+    """Peak of a step against the number of views, at one micro-batch."""
+    rows = []
+    for rounds in (4, 10, 40):
+        case = replace(CASES[0], rounds=rounds)
+        step = case.distiller(case.backbone(CPU), micro_batch=20, **one_batch(replace(case, rounds=4))).step
+        one = interleaved({"step": step}, rounds=3, device=CPU)["step"]
+        rows.append([str(rounds), f"{one.peak_bytes / 2**20:.0f}", f"{one.seconds:.3f}"])
+    return f"Micro-batches of 20 views\n\n{table(['K', 'peak MiB', 's per step'], rows)}"
+
+
+def main() -> None:
+    """Print every table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10, help="measured calls of every candidate")
+    parser.add_argument("--only", choices=("distill", "probe", "memory"), help="one part of it")
+    arguments = parser.parse_args()
+    rounds, only = arguments.rounds, arguments.only
+    start, rate = time.perf_counter(), matmul_rate(CPU)
+    print(f"{machine(CPU)}; matrix products at {rate / 1e9:.0f} GFLOP/s\n")
+    if only in (None, "distill"):
+        for case in CASES:
+            print(distillation(case, rounds, rate), end="\n\n")
+    if only in (None, "probe"):
+        print(probing(100), end="\n\n")
+    if only in (None, "memory"):
+        print(memory(), end="\n\n")
+    print(f"{time.perf_counter() - start:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What the library is measured against computes the same thing, and what measures it measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.cases import Case, params
+from benchmarks.measure import flops, interleaved, table
+from benchmarks.straightforward import MEAN, STD, Straightforward, augmented, probe
+from benchmarks.variance import draw
+from lgm_core.backbones import FrozenBackbone
+from lgm_core.gradients import head_gradient, matching_loss
+from lgm_core.pyramid import SyntheticImages
+from lgm_core.specs import MethodSpec
+
+CPU = torch.device("cpu")
+
+
+def _model() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+
+
+@pytest.fixture
+def small(method: Callable[..., MethodSpec]) -> MethodSpec:
+    """One view of every image, eight pixels wide."""
+    return method(resolution=8, input_size=8, aug_rounds=1, pyramid_start=8)
+
+
+def _straightforward(method: MethodSpec, *, frozen: bool = False) -> Straightforward:
+    generator = torch.Generator().manual_seed(0)
+    real = torch.rand(6, 3, 8, 8, generator=generator), torch.arange(6) % 3
+    return Straightforward(_model(), real, method, frozen=frozen)
+
+
+def test_the_straightforward_loss_and_its_pixel_gradient_are_the_librarys(small: MethodSpec) -> None:
+    slow = _straightforward(small)
+    head = nn.Linear(slow.width, 3)
+    synthetic = torch.rand(3, 3, 8, 8, requires_grad=True)
+    expected = slow.loss(synthetic, slow.images, slow.labels, head)
+    (gradient,) = torch.autograd.grad(expected, synthetic)
+    backbone = FrozenBackbone(slow.model, MEAN, STD)
+    heads = (head.weight.detach()[None], head.bias.detach()[None])
+    real = head_gradient(backbone(slow.images), slow.labels, heads, include_bias=True)
+    found = matching_loss(real, head_gradient(backbone(synthetic), torch.arange(3), heads, include_bias=True))
+    torch.testing.assert_close(found, expected.detach())
+    torch.testing.assert_close(torch.autograd.grad(found, synthetic)[0], gradient, rtol=1e-3, atol=1e-7)
+
+
+def test_the_straightforward_images_are_the_librarys(small: MethodSpec) -> None:
+    slow, images = _straightforward(small), SyntheticImages([0, 1, 2], small, 0)
+    images.levels = slow.levels
+    torch.testing.assert_close(slow.render(), images.render(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_straightforward_step_changes_the_images_alone(small: MethodSpec, frozen: bool) -> None:
+    slow = _straightforward(small, frozen=frozen)
+    weights = [weight.clone() for weight in slow.model.parameters()]
+    before = slow.render().detach()
+    slow.step()
+    assert not torch.equal(slow.render(), before)
+    assert all(torch.equal(a, b) for a, b in zip(slow.model.parameters(), weights, strict=True))
+    assert all(weight.requires_grad is not frozen for weight in slow.model.parameters())
+
+
+def test_the_straightforward_probe_learns(params: Callable[..., object]) -> None:
+    spec = params(probe={"learning_rate": 1.0}).probe  # type: ignore[attr-defined]
+    images = torch.eye(3)[:, :, None, None].expand(-1, -1, 8, 8).contiguous()
+    head = probe(_model(), images, torch.arange(3), spec, 8, epochs=30)
+    assert head.weight.shape == (3, 16)
+    assert augmented(images, spec.augment, 8).shape == images.shape
+
+
+def test_all_candidates_take_turns() -> None:
+    calls: list[str] = []
+    found = interleaved(
+        {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3, device=CPU
+    )
+    assert calls[:10] == ["a", "b"] * 5
+    assert set(found) == {"a", "b"}
+    assert all(one.seconds >= 0 for one in found.values())
+
+
+def test_flops_are_two_per_multiplication_and_addition() -> None:
+    assert flops(lambda: torch.ones(3, 4) @ torch.ones(4, 5)) == 2 * 3 * 4 * 5
+
+
+def test_tables_are_markdown() -> None:
+    assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_a_case_has_a_full_pyramid_at_its_size() -> None:
+    method = Case("test_vit", 32, 10, 3).method()
+    assert (method.resolution, method.input_size, method.pyramid_start, method.aug_rounds) == (32, 32, 32, 3)
+    assert params(seed=7).seed == 7
+
+
+def test_the_variance_figure_is_a_picture(tmp_path: Path) -> None:
+    draw([("one", 1, 0.5, 10.0), ("one", 2, 1.0, 20.0), ("two", 1, 0.5, 15.0)], tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
