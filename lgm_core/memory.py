@@ -145,11 +145,15 @@ def file_backed(folder: Path, *shape: int) -> Tensor:
     return torch.frombuffer(mapped, dtype=torch.float32)[: math.prod(shape)].reshape(shape)
 
 
+# The CPU allocator, C++ itself, and oneDNN, which cannot say it better.
+_SIGNS = ("can't allocate memory", "bad_alloc", "could not create a primitive")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, on a GPU or a CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
 class Backoff:

@@ -189,6 +189,18 @@ def guarded(speaker: str = "") -> Iterator[None]:
     except InputError as error:
         print(f"{speaker}error: {error}", file=sys.stderr)
         sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        from lgm_core.memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        print(
+            f"{speaker}error: Memory ran out ({reason}). Set LGM_MICRO_BATCH to a smaller number, use fewer "
+            "LGM_WORKERS, free memory, or set LGM_DEVICE=cpu.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         print(f"{speaker}interrupted; run the same command again", file=sys.stderr)
         sys.exit(130)

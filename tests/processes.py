@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 60.0
@@ -47,6 +48,28 @@ class DieAt:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(watch)
+
+
+@dataclass(frozen=True)
+class FewViews:
+    """Let memory run out, as the allocator says it, where a backbone sees more views than these."""
+
+    views: int
+
+    def __call__(self) -> None:
+        """Install it in this process, for good."""
+        from lgm_core.backbones import FrozenBackbone
+
+        forward, most = FrozenBackbone.forward, self.views
+
+        def limited(backbone: FrozenBackbone, images: Any) -> Any:
+            if len(images) > most:
+                raise RuntimeError(
+                    "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+                )
+            return forward(backbone, images)
+
+        FrozenBackbone.forward = limited  # type: ignore[method-assign]
 
 
 def _become(

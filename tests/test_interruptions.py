@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from processes import DieAt, StageProcess, run_to_end
+from processes import DieAt, FewViews, StageProcess, run_to_end
 from test_stages import BACKBONES, DATASET, LAYOUT, enter, run, snapshot, start_project, write_settings
 
 from lgm_core.distilled import load_distilled
@@ -407,3 +408,84 @@ def test_exploding_steps_stop_with_what_was_seen(ready: Path, long_run: tuple[Pa
     assert re.search(r"(?m)^error: The images exploded before step 1: .*1e\+06.*learning_rate", stage.output)
     assert "Traceback" not in stage.output
     assert snapshot() == before
+
+
+# Memory that runs out
+
+
+def test_where_memory_runs_out_smaller_micro_batches_are_used_and_told(
+    ready: Path, long_run: tuple[Path, dict[str, Any]]
+) -> None:
+    write_settings(long_run[1] | {"steps": 3, "aug_rounds": 5})
+    run_to_end(ready, *DISTILL)
+    whole = images_of(ready)
+    stage = StageProcess(ready, *DISTILL, fault=FewViews(4))
+    assert stage.wait() == 0, stage.output
+    assert (
+        "can't allocate memory: you tried to allocate 9 bytes.); going on with a micro-batch of 4 views"
+        in (stage.output)
+    )
+    assert torch.allclose(images_of(ready), whole, atol=1e-3)
+
+
+def test_where_not_even_one_view_fits_the_message_says_so(ready: Path) -> None:
+    before = snapshot()
+    stage = StageProcess(ready, *DISTILL, fault=FewViews(0))
+    assert stage.wait() == 1
+    assert re.search(r"(?m)^error: Memory (ran|runs) out .*LGM_DEVICE=cpu", stage.output), stage.output
+    assert "Traceback" not in stage.output
+    assert snapshot() == before
+
+
+def test_memory_that_runs_out_elsewhere_is_a_message_too(project: Path) -> None:
+    before = snapshot()
+    stage = StageProcess(project, "features", DATASET, "conv", fault=FewViews(1))
+    assert stage.wait() == 1
+    assert re.search(r"(?m)^error: Memory ran out .*LGM_WORKERS", stage.output), stage.output
+    assert "Traceback" not in stage.output
+    assert snapshot() == before
+
+
+# Several ranks
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def ranks_of(stage: StageProcess) -> list[int]:
+    """The processes of a run's ranks, in order; not the tracker that multiprocessing keeps beside them."""
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children(stage.pid)}
+    return sorted(pid for pid, command in commands.items() if b"spawn_main" in command)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="child processes are listed in /proc")
+@pytest.mark.parametrize("fault", ["a rank killed", "the run stopped"])
+def test_a_run_of_three_ranks_ends_within_a_minute_and_goes_on(
+    ready: Path, long_run: tuple[Path, dict[str, Any]], fault: str
+) -> None:
+    write_settings(
+        long_run[1] | {"steps": 600, "growth_interval": 6, "checkpoint": {"steps": 3, "minutes": 60.0}}
+    )
+    stage = StageProcess(ready, *DISTILL, LGM_RANKS="3")
+    assert stage.wait_until(reached(ready, 6)), stage.output
+    ranks = ranks_of(stage)
+    assert len(ranks) == 3
+    begun = time.monotonic()
+    if fault == "a rank killed":
+        os.kill(ranks[1], signal.SIGKILL)
+        assert stage.wait() == 1
+        assert "error: Rank 1 of 3 was ended by SIGKILL" in stage.output
+    else:
+        stage.send(signal.SIGTERM)
+        assert stage.wait() == 130
+    assert time.monotonic() - begun < 60
+    assert "Traceback" not in stage.output
+    assert not [pid for pid in ranks if Path(f"/proc/{pid}").exists()]
+    kept = saved_steps(ready)[-1]
+    # One process goes on where three were, up to rounding.
+    stage = StageProcess(ready, *DISTILL, LGM_RANKS="1")
+    assert stage.wait_until(reached(ready, kept + 3)), stage.output
+    stage.kill()
+    assert f"step-{kept:09d}" in stage.output
