@@ -77,6 +77,7 @@ def clone(target: Path, *, toy: bool) -> None:
         os.chdir(target)
         start_project(target)
         os.chdir(ROOT)
+        os.environ["LGM_DATA"] = str(target / "data")
 
 
 def results(project: Path) -> dict[str, bytes]:
@@ -99,6 +100,8 @@ def main() -> int:
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    os.environ["LGM_DATA"] = str(Path(os.environ.get("LGM_DATA") or "data").resolve())
     with tempfile.TemporaryDirectory(prefix="lgm-chaos-") as folder:
         calm, wild, log = Path(folder) / "calm", Path(folder) / "wild", Path(folder) / "log"
         clone(calm, toy=arguments.toy)
