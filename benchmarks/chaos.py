@@ -44,8 +44,27 @@ class Run:
     killed: tuple[str, float] | None = None
 
 
-def repro(project: Path, table: str, log: Path, kill_in: str = "", after: float = 0.0) -> Run:
-    """Run `dvc repro` in a project; SIGKILL to all of it `after` seconds into the stage `kill_in`."""
+@dataclass(frozen=True)
+class Kill:
+    """A moment: so many seconds into a stage, or the start of any stage after it.
+
+    Attributes:
+        stage: its name.
+        after: seconds.
+        later: names of the stages that come after it.
+    """
+
+    stage: str
+    after: float
+    later: frozenset[str]
+
+    def has_come(self, starts: dict[str, float], now: float) -> bool:
+        """Whether it is now, given when stages started."""
+        return bool(self.later & set(starts)) or now - starts.get(self.stage, now) > self.after
+
+
+def repro(project: Path, table: str, log: Path, kill: Kill | None = None) -> Run:
+    """Run `dvc repro` in a project; SIGKILL to all of it at the moment `kill`, where one is given."""
     command = [sys.executable, "-m", "dvc", "repro", table]
     with log.open("w", encoding="utf-8") as written:
         process = subprocess.Popen(
@@ -56,13 +75,14 @@ def repro(project: Path, table: str, log: Path, kill_in: str = "", after: float 
         now = time.monotonic()
         for name in _STAGE.findall(log.read_text(encoding="utf-8", errors="replace")):
             starts.setdefault(name, now)
-        if kill_in in starts and now - starts[kill_in] >= after:
+        if kill is not None and kill.has_come(starts, now):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return Run({}, process.returncode, (kill_in, now - starts[kill_in]))
+            last = list(starts)[-1]
+            return Run({}, process.returncode, (last, now - starts[last]))
         time.sleep(0.02)
     ends = [*list(starts.values())[1:], time.monotonic()]
-    seconds = {name: end - start for (name, start), end in zip(starts.items(), ends, strict=True)}
+    seconds = {name: end - start for (name, start), end in zip(starts.items(), ends, strict=False)}
     return Run(seconds, process.returncode)
 
 
@@ -127,16 +147,19 @@ def disturb(
 ) -> int:
     """Kill `kills` runs, moving through the stages in order; how many were hit."""
     names = list(seconds)
-    drawn = sorted(chance.randrange(len(names)) for _ in range(kills))
-    moments = [(names[place], chance.random()) for place in drawn]
+    places = sorted(chance.randrange(len(names)) for _ in range(kills))
+    moments = [
+        Kill(names[place], chance.random() * seconds[names[place]], frozenset(names[place + 1 :]))
+        for place in places
+    ]
     hit = 0
-    for number, (name, share) in enumerate(moments, 1):
-        run = repro(project, table, log, name, share * seconds[name])
+    for number, kill in enumerate(moments, 1):
+        run = repro(project, table, log, kill)
         if run.killed is None and run.status:
             print(log.read_text(encoding="utf-8"))
             raise SystemExit("a run that was not killed failed")
         hit += run.killed is not None
-        where = f"{run.killed[1]:.1f} s into {name}" if run.killed else f"not killed: {name} was done before"
+        where = f"{run.killed[1]:.1f} s into {name}" if run.killed else f"not killed: {kill.stage} was done"
         print(f"{number:3d}  {where}", flush=True)
     return hit
 
