@@ -159,7 +159,9 @@ def disturb(
             print(log.read_text(encoding="utf-8"))
             raise SystemExit("a run that was not killed failed")
         hit += run.killed is not None
-        where = f"{run.killed[1]:.1f} s into {run.killed[0]}" if run.killed else f"not killed: {kill.stage} was done"
+        where = f"not killed: {kill.stage} was done"
+        if run.killed is not None:
+            where = f"{run.killed[1]:.1f} s into {run.killed[0]}"
         print(f"{number:3d}  {where}", flush=True)
     return hit
 
