@@ -1,0 +1,155 @@
+"""DVC itself is killed, runs copies and queues: what was computed is kept, what was interrupted goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from processes import run_to_end
+from ruamel.yaml import YAML
+from test_stages import DATASET, LAYOUT, start_project
+
+from lgm_core.store import read_tensors
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGE = f"distill@{DATASET}-conv"
+CHECKPOINTS = Path(".lgm") / "checkpoints" / "toy" / f"{DATASET}-conv"
+IMAGES = LAYOUT.distilled(DATASET, "conv") / "images.safetensors"
+CODE = (
+    "lgm_core",
+    "stages",
+    "dvc.yaml",
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".dvc/plots",
+    ".dvcignore",
+    ".gitignore",
+)
+
+pytestmark = pytest.mark.slow
+
+
+def command(folder: Path, *words: str) -> subprocess.Popen[str]:
+    environment = {
+        **os.environ, "LGM_DATA": str(folder / "data"), "LGM_WORKERS": "0", "LGM_DEVICE": "cpu",
+        "OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }  # fmt: skip
+    for name in ("DVC_ROOT", "PYTHONPATH"):
+        environment.pop(name, None)
+    return subprocess.Popen(
+        words, cwd=folder, env=environment, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    shown, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, shown
+    return shown
+
+
+def dvc(folder: Path, *words: str) -> str:
+    return output(command(folder, "dvc", *words))
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A git repository with the code and a toy suite of one backbone, committed."""
+    folder = tmp_path_factory.mktemp("repository")
+    for name in CODE:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        settings = start_project(folder)
+    del settings["backbones"]["vit"]
+    settings |= {
+        "steps": 60,
+        "growth_interval": 12,
+        "checkpoint": {"steps": 3, "minutes": 60.0},
+    }
+    for part in ("tables", "figures"):
+        settings[part] = yaml.safe_load(yaml.safe_dump(settings[part]).replace("source: vit", "source: conv"))
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    for words in (
+        ("git", "init", "--quiet"),
+        ("git", "config", "user.email", "nobody@localhost"),
+        ("git", "config", "user.name", "nobody"),
+        ("git", "add", "-A"),
+        ("git", "commit", "--quiet", "-m", "toy"),
+    ):
+        output(command(folder, *words))
+    yield folder
+
+
+def saved_steps(folder: Path) -> list[int]:
+    return sorted(int(path.stem[5:]) for path in (folder / CHECKPOINTS).glob("*/step-*.safetensors"))
+
+
+def kill_when(process: subprocess.Popen[str], folder: Path, step: int) -> str:
+    """SIGKILL to DVC and the stage once the checkpoint of a step is there; what they wrote."""
+    while process.poll() is None and max(saved_steps(folder), default=0) < step:
+        time.sleep(0.01)
+    assert process.poll() is None, process.communicate()[0]
+    os.killpg(process.pid, signal.SIGKILL)
+    return process.communicate()[0]
+
+
+def images_of(folder: Path) -> Any:
+    return read_tensors(folder / IMAGES, made_by="")[0]["images"]
+
+
+def locked(text: str, stage: str) -> list[str]:
+    """What dvc.lock says of a stage's outs."""
+    return [out["md5"] for out in YAML(typ="safe").load(text)["stages"][stage]["outs"]]
+
+
+def test_an_interrupted_repro_goes_on_and_experiments_keep_what_is_cached(repository: Path) -> None:
+    # Killed in the middle of distillation.
+    shown = kill_when(command(repository, "dvc", "repro", STAGE), repository, 6)
+    assert f"Running stage 'features@{DATASET}-conv'" in shown
+    kept = saved_steps(repository)[-1]
+    shown = dvc(repository, "repro", STAGE)
+    assert f"Stage 'features@{DATASET}-conv' didn't change, skipping" in shown
+    assert f"step-{kept:09d}" in shown
+    assert "are up to date" in dvc(repository, "repro", STAGE)
+    images = images_of(repository)
+    run_to_end(repository, "distill", DATASET, "conv", LGM_RANKS="1")
+    assert images_of(repository).equal(images)
+    output(command(repository, "git", "add", "-A"))
+    output(command(repository, "git", "commit", "--quiet", "-m", "run"))
+    before = {path: path.read_bytes() for path in (repository / "params.yaml", repository / "dvc.lock")}
+    # An experiment in a temporary copy, killed and run again: the checkpoint lies in the project itself.
+    temporary = ("exp", "run", "--temp", "-n", "copy", "-S", "learning_rate=0.02", STAGE)
+    kill_when(command(repository, "dvc", *temporary), repository, 3)
+    assert "going on from" in dvc(repository, *temporary)
+    # Two queued experiments.
+    for rate in ("0.03", "0.04"):
+        dvc(
+            repository, "exp", "run", "--queue", "-n", f"rate{rate[-1]}", "-S", f"learning_rate={rate}", STAGE
+        )
+    dvc(repository, "exp", "run", "--run-all")
+    assert {path: path.read_bytes() for path in before} == before
+    assert images_of(repository).equal(images)
+    locks = [(repository / "dvc.lock").read_text(encoding="utf-8")]
+    for name in ("copy", "rate3", "rate4"):
+        found = output(
+            command(repository, "git", "for-each-ref", "--format=%(refname)", "refs/exps/**/" + name)
+        )
+        assert found, f"experiment {name} is missing"
+        locks.append(output(command(repository, "git", "show", f"{found.strip()}:dvc.lock")))
+    features = [locked(text, f"features@{DATASET}-conv") for text in locks]
+    assert all(one == features[0] for one in features)
+    distilled = [locked(text, STAGE)[0] for text in locks]
+    assert len(set(distilled)) == 4
+    assert saved_steps(repository) == []
