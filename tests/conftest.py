@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pkgutil
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
 _FOUND = {module.name for module in pkgutil.iter_modules([str(ROOT / "lgm_core")])}
 install_import_hook([f"lgm_core.{name}" for name in sorted(_FOUND)], f"{__name__}.check_types")
 torch.set_num_threads(1)
+# A shell that starts the tests in the background has Ctrl-C ignored, and their processes would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # The same examples every time, on fast and slow machines alike.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("repeatable")
