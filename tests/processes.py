@@ -26,6 +26,42 @@ _SERVER.set_forkserver_preload(["torch", "timm", "sklearn.datasets", "PIL.Image"
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
 
 
+def _changed_path(event: str, arguments: tuple[Any, ...]) -> str:
+    """Which file an audit event is about to change; empty for events that change none."""
+    path = arguments[0] if arguments else None
+    writing = event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_ACCMODE
+    if not (writing or event in _CHANGES) or not isinstance(path, str | bytes | os.PathLike):
+        return ""
+    name, base = os.fsdecode(path), Path.cwd()
+    if event in {"os.remove", "os.rmdir"} and arguments[1] >= 0:
+        base = Path(f"/proc/self/fd/{arguments[1]}").readlink()  # the name is one in that open folder
+    return os.path.normpath(base / name)
+
+
+def _watch(folder: str, then: Callable[[], None]) -> None:
+    """Call `then` just before every change of a file below `folder`, in this process, for good."""
+    below = str(Path(folder).resolve())
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if _changed_path(event, arguments).startswith(below):
+            then()
+
+    sys.addaudithook(watch)
+
+
+@dataclass(frozen=True)
+class CountChanges:
+    """Let the process write a byte to `report` before every change of a file below `folder`."""
+
+    folder: str
+    report: str
+
+    def __call__(self) -> None:
+        """Install it in this process, for good."""
+        report = os.open(self.report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        _watch(self.folder, lambda: os.write(report, b"x") and None)
+
+
 @dataclass(frozen=True)
 class DieAt:
     """Let the process kill itself just before its change number `number` of files below `folder`."""
@@ -35,19 +71,46 @@ class DieAt:
 
     def __call__(self) -> None:
         """Install it in this process, for good."""
-        below, left = str(Path(self.folder).resolve()), self.number
+        left = self.number
 
-        def watch(event: str, arguments: tuple[object, ...]) -> None:
+        def die() -> None:
             nonlocal left
-            writing = event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & os.O_ACCMODE)
-            if not (writing or event in _CHANGES) or not isinstance(arguments[0], str | bytes | os.PathLike):
-                return
-            if os.path.abspath(os.fsdecode(arguments[0])).startswith(below):  # noqa: PTH100 (no system call)
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        _watch(self.folder, die)
+
+
+@dataclass(frozen=True)
+class DieHalfway:
+    """Let the process kill itself when half of text, tensor or picture file number `number` is written."""
+
+    number: int
+
+    def __call__(self) -> None:
+        """Install it in this process, for good."""
+        import PIL.Image
+        import safetensors.torch
+
+        left = self.number
+
+        def halving(write: Callable[..., Any], place: int) -> Callable[..., Any]:
+            def written(*arguments: Any, **settings: Any) -> Any:
+                nonlocal left
+                done = write(*arguments, **settings)
                 left -= 1
                 if left == 0:
+                    path = Path(arguments[place])
+                    os.truncate(path, path.stat().st_size // 2)
                     os.kill(os.getpid(), signal.SIGKILL)
+                return done
 
-        sys.addaudithook(watch)
+            return written
+
+        Path.write_text = halving(Path.write_text, 0)  # type: ignore[method-assign]
+        safetensors.torch.save_file = halving(safetensors.torch.save_file, 1)
+        PIL.Image.Image.save = halving(PIL.Image.Image.save, 1)  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from processes import DieAt, FewViews, StageProcess, run_to_end
+from processes import CountChanges, DieAt, DieHalfway, FewViews, StageProcess, run_to_end
 from test_stages import BACKBONES, DATASET, LAYOUT, enter, run, snapshot, start_project, write_settings
 
 from lgm_core.distilled import load_distilled
@@ -123,14 +123,21 @@ def test_a_distillation_killed_again_and_again_ends_with_the_same_bits(
 def test_a_stopped_distillation_saves_and_says_so_and_goes_on(
     ready: Path, long_run: tuple[Path, dict[str, Any]], number: signal.Signals
 ) -> None:
+    """No checkpoint is due before the end, so the one there is was made because of the signal."""
+    rare = {"checkpoint": {"steps": 10**6, "minutes": 1e6}}
+    write_settings(long_run[1] | rare)
     stage = StageProcess(ready, *DISTILL)
-    assert stage.wait_until(reached(ready, 6)), stage.output
+    owners = f'"pid": {stage.pid},'
+    begun = stage.wait_until(
+        lambda: any(owners in path.read_text() for path in (ready / CHECKPOINTS).glob("*.owner"))
+    )
+    assert begun, stage.output
     stage.send(number)
-    assert stage.wait() == 130
+    assert stage.wait() == 130, stage.output
     assert "run the same command again" in stage.output
     assert "Traceback" not in stage.output
-    assert len(saved_steps(ready)) == 2
-    run_to_end(ready, *DISTILL)
+    assert len(saved_steps(ready)) == 1
+    assert f"step-{saved_steps(ready)[0]:09d}" in run_to_end(ready, *DISTILL)
     assert same_set(ready, long_run[0])
 
 
@@ -190,13 +197,15 @@ def test_killed_at_any_change_of_a_file_the_previous_result_or_the_new_one_stand
     old, new = whole(folder), whole(long_run[0])
     assert not torch.equal(old, new)
     killed = 0
-    for number in _numbers(verb):
-        stage = StageProcess(folder, verb, DATASET, "conv", fault=DieAt(number, str(folder / "results")))
+    faults = [DieHalfway(number) for number in (1, 2, 3)]
+    faults += [DieAt(number, str(folder / "results")) for number in _changes(folder, verb)]
+    for fault in faults:
+        stage = StageProcess(folder, verb, DATASET, "conv", fault=fault)
         status = stage.wait()
         found = whole(folder)
         assert torch.equal(found, old if status else new) or torch.equal(found, new)
         if status == 0:
-            break
+            continue
         assert status == -signal.SIGKILL, stage.output
         killed += 1
     assert killed >= 2
@@ -205,16 +214,23 @@ def test_killed_at_any_change_of_a_file_the_previous_result_or_the_new_one_stand
     assert not list((folder / "results").rglob(".*.tmp"))
 
 
-def _numbers(verb: str) -> list[int]:
-    """Which changes to die at: all of a few, some of many; the last ones are what replaces the old result."""
-    return {"features": [1, 3, 6, 8, 9, 10], "distill": [1, 7, 15, 23, 26, 28], "probe": [1, 2, 3]}[verb]
+def _changes(folder: Path, verb: str) -> list[int]:
+    """Which of a stage's changes of files to die at: some, and the last, which replace the old result."""
+    copy_of, report = folder.parent / f"{folder.name}-counted", folder / ".changes"
+    shutil.copytree(folder, copy_of)
+    stage = StageProcess(
+        copy_of, verb, DATASET, "conv", fault=CountChanges(str(copy_of / "results"), str(report))
+    )
+    assert stage.wait() == 0, stage.output
+    count = report.stat().st_size
+    return sorted({*range(1, count, max(1, count // 6)), *range(max(1, count - 9), count + 1)})
 
 
 def test_killed_at_any_change_of_a_checkpoint_an_intact_one_stands(
     ready: Path, long_run: tuple[Path, dict[str, Any]]
 ) -> None:
-    for number in (5, 8, 11, 13):
-        stage = StageProcess(ready, *DISTILL, fault=DieAt(number, str(ready / CHECKPOINTS)))
+    for fault in (DieHalfway(4), *(DieAt(number, str(ready / CHECKPOINTS)) for number in (5, 8, 11, 13))):
+        stage = StageProcess(ready, *DISTILL, fault=fault)
         assert stage.wait() == -signal.SIGKILL, stage.output
         assert "damaged" not in stage.output
     assert "going on from" in run_to_end(ready, *DISTILL)
@@ -227,13 +243,12 @@ def test_a_table_killed_at_any_change_of_a_file_is_the_previous_one_or_the_new_o
     for path in paths:
         path.write_text("the previous one", encoding="utf-8")
     killed = 0
-    for number in range(1, 40):
-        status = StageProcess(project, "tables", "table2", fault=DieAt(number, str(project))).wait()
+    half = [DieHalfway(number) for number in range(1, 6)]
+    for fault in [*half, *(DieAt(number, str(project)) for number in range(1, 40, 3))]:
+        status = StageProcess(project, "tables", "table2", fault=fault).wait()
         for path, expected in zip(paths, new, strict=True):
             assert path.read_bytes() in (b"the previous one", expected)
-        if status == 0:
-            break
-        killed += 1
+        killed += status != 0
     assert killed >= 6
     assert [path.read_bytes() for path in paths] == new
 
