@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lgm_core.backbones import open_backbone
+from lgm_core.memory import keep_freed_memory
 from stages.boundary import Machine, named
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ def opened(params: "Params", backbone: str, machine: Machine) -> "FrozenBackbone
     Raises:
         InputError: if the params file does not name it, or it cannot be opened.
     """
+    if machine.device == "cpu":
+        keep_freed_memory()
     return open_backbone(
         named(params.backbones, backbone, "backbones"),
         input_size=params.method.input_size,
