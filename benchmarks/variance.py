@@ -20,6 +20,7 @@ from lgm_core.distill import Distiller, RealBank
 from lgm_core.evaluation import LabeledImages, evaluate_sets
 from lgm_core.extraction import extract_features
 from lgm_core.features import FeatureCache
+from lgm_core.memory import keep_freed_memory
 from lgm_core.specs import WHOLE_BANK, MethodSpec, Params
 from lgm_core.store import replacing, write_text
 
@@ -35,6 +36,7 @@ Point = tuple[str, int, float, float]
 
 def prepare(settings: Params, workers: int) -> tuple[FrozenBackbone, FeatureCache]:
     """The backbone and the features of the data set."""
+    keep_freed_memory()
     backbone = open_backbone(
         settings.backbones["lite0"],
         input_size=settings.method.input_size,

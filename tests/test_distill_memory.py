@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -171,6 +172,34 @@ def test_a_loss_that_is_not_finite_names_its_step(method: Method, tiny_backbone:
     with pytest.raises(InputError, match="nan at step 3"):
         distiller.run(spoil)
     assert seen == [0, 1, 2]
+
+
+_PAGES = """
+import resource, sys, torch
+from lgm_core.memory import keep_freed_memory
+torch.set_num_threads(1)
+kept = sys.argv[1] == "keep" and keep_freed_memory()
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for number in range(12):
+    before = faults()
+    for size in (10, 30, 20):
+        torch.ones(size, 2**20)
+print(int(kept), faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another one")
+def test_memory_that_was_freed_is_not_asked_for_again() -> None:
+    """The last of many equal rounds still waits for new pages, unless the process keeps what it frees."""
+
+    def last_round(way: str) -> tuple[int, int]:
+        command = [sys.executable, "-c", _PAGES, way]
+        kept, faults = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        return int(kept), int(faults)
+
+    pages = (10 + 30 + 20) * 2**22 // os.sysconf("SC_PAGE_SIZE")
+    assert last_round("give back")[1] > pages / 1000
+    assert last_round("keep") == (1, 0)
 
 
 _PEAK = """
