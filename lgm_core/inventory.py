@@ -69,7 +69,7 @@ def peers(params: Params, dataset: str) -> list[str]:
 
 
 def require_inputs(params: Params, dataset: str, data_root: Path, *, alone: bool = False) -> None:
-    """Look for a data set, for those that tables show beside it, and for the weights of all backbones.
+    """Look for a data set, for those that tables show beside it, and for the weights of its backbones.
 
     Args:
         params: what is named where.
@@ -87,7 +87,9 @@ def require_inputs(params: Params, dataset: str, data_root: Path, *, alone: bool
             find_dataset(params.datasets[name], data_root)
         except InputError as error:
             problems.append(str(error))
-    weights = survey_backbones(params)
+    shown = params.figure_backbones.items()
+    extra = {name: source for name, source in shown if dataset == params.figures.figure8.dataset}
+    weights = survey_backbones({**params.backbones, **extra})
     problems += [finding.told for finding in weights if finding.status == MISSING]
     if problems:
         raise InputError(
@@ -118,9 +120,9 @@ def survey_dataset(name: str, source: dict, data_root: Path) -> Finding:
     return Finding("data set", name, PRESENT, told, counts, len(train.classes))
 
 
-def survey_backbones(params: Params) -> list[Finding]:
-    """Look for the weights of all backbones; the hub is asked only where some are not on this machine."""
-    return [_survey_backbone(name, source) for name, source in params.backbones.items()]
+def survey_backbones(backbones: dict[str, dict]) -> list[Finding]:
+    """Look for the weights of backbones; the hub is asked only where some are not on this machine."""
+    return [_survey_backbone(name, source) for name, source in backbones.items()]
 
 
 def _survey_backbone(name: str, source: dict) -> Finding:

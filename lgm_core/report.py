@@ -74,6 +74,9 @@ def all_cells(params: Params) -> Iterator[CellName]:
     for verb in ("features", "baselines"):
         for dataset, backbone in pairs:
             yield CellName(verb, dataset, backbone)
+    for backbone in params.figure_backbones:
+        for verb in ("features", "distill"):
+            yield CellName(verb, params.figures.figure8.dataset, backbone)
     yield from distilled_cells(params)
     for cell in distilled_cells(params):
         yield CellName("probe", cell.dataset, cell.backbone, cell.variant)

@@ -152,12 +152,13 @@ def _source_entry(value: Any, key: str) -> str | bool:
     return value if isinstance(value, bool) else checks.text(value, key)
 
 
-def _named(check: checks.Check) -> checks.Check:
-    """A non-empty mapping from plain names to what `check` accepts."""
+def _named(check: checks.Check, *, fewest: int = 1) -> checks.Check:
+    """A mapping from plain names to what `check` accepts, not empty unless `fewest` is 0."""
 
     def checked(value: Any, key: str) -> dict[str, Any]:
-        if not isinstance(value, Mapping) or not value:
-            raise checks.reject(key, value, "a mapping with at least one name")
+        if not isinstance(value, Mapping) or len(value) < fewest:
+            allowed = "a mapping with at least one name" if fewest else "a mapping from names, {} for none"
+            raise checks.reject(key, value, allowed)
         return {checks.name(part, key): check(value[part], f"{key}.{part}") for part in value}
 
     return checked
@@ -265,12 +266,22 @@ class Params:
     alignment: AlignmentSpec
     datasets: dict[str, dict[str, Any]]
     backbones: dict[str, dict[str, Any]]
+    figure_backbones: dict[str, dict[str, Any]]
+    """Backbones that Figure 8 may show; no table compares them."""
     variants: VariantsSpec
     tables: TablesSpec
     figures: FiguresSpec
     checkpoint: CheckpointSpec
     dataset_overrides: dict[str, dict[str, Any]]
     """Data set → settings of the method that differ for it."""
+
+    def backbone(self, name: str) -> dict[str, Any]:
+        """The source of a backbone, be it one that tables compare or one of Figure 8 alone."""
+        return self.figure_backbones[name] if name in self.figure_backbones else self.backbones[name]
+
+    def stage(self, verb: str, backbone: str) -> str:
+        """Name of the DVC stage that does `verb` with a backbone."""
+        return verb if backbone in self.backbones else f"{verb}_figure8"
 
     def for_dataset(self, dataset: str) -> MethodSpec:
         """The method with what `dataset_overrides` says of a data set."""
@@ -336,6 +347,7 @@ _FILE_CHECKS: dict[str, checks.Check] = {
     "alignment": checks.section(AlignmentSpec),
     "datasets": _named(_source),
     "backbones": _named(_source),
+    "figure_backbones": _named(_source, fewest=0),
     "variants": checks.section(VariantsSpec),
     "tables": checks.section(TablesSpec),
     "figures": checks.section(FiguresSpec),
@@ -390,7 +402,9 @@ def _check_names(params: Params) -> None:
         for shown in fields(getattr(params, part)):
             for place, name in asdict(getattr(getattr(params, part), shown.name)).items():
                 group = "backbones" if place == "source" else "datasets"
-                known = getattr(params, group)
+                known = list(getattr(params, group))
+                if (shown.name, place) == ("figure8", "source"):
+                    known += params.figure_backbones
                 if name not in known:
                     key = f"{part}.{shown.name}.{place}"
                     raise checks.reject(key, name, f"one of {group}: {', '.join(known)}")
@@ -402,6 +416,9 @@ def _check_backbone_names(params: Params) -> None:
         raise checks.reject(
             f"backbones.{taken[0]}", taken[0], "another name; tables have a row or column of this one"
         )
+    both = sorted(set(params.backbones) & set(params.figure_backbones))
+    if both:
+        raise checks.reject(f"figure_backbones.{both[0]}", both[0], "a name that backbones does not have")
 
 
 def with_overrides(method: MethodSpec, overrides: Mapping[str, Any], prefix: str = "") -> MethodSpec:

@@ -109,7 +109,7 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
 def check_cell(params: Params, dataset: str, backbone: str | None = None) -> None:
     """Refuse a data set or backbone that the params file does not name."""
     named(params.datasets, dataset, "datasets")
-    if backbone is not None:
+    if backbone is not None and backbone not in params.figure_backbones:
         named(params.backbones, backbone, "backbones")
 
 

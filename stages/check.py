@@ -18,7 +18,7 @@ def main() -> None:
     machine = read_machine()
     print(f"Suite {params.suite}; data below {machine.data_root.resolve()} (LGM_DATA).\n")
     sets = [survey_dataset(name, row, machine.data_root) for name, row in params.datasets.items()]
-    findings = [*sets, *survey_backbones(params)]
+    findings = [*sets, *survey_backbones({**params.backbones, **params.figure_backbones})]
     for finding in findings:
         print(finding.title, finding.told.replace("\n", "\n" + " " * 4))
     input_size, batch = params.method.input_size, 4 if machine.device == "cpu" else 64

@@ -32,8 +32,8 @@ def main(dataset: str, backbone: str, variant: str = "") -> None:
     layout, machine, ranks = read_layout(params), read_machine(), own_ranks()
     overrides = read_json(layout.overrides(dataset), made_by=f"dvc repro overrides@{dataset}")
     method, measurement = params.variant(variant, overrides), Measurement(machine.device)
-    folder, made_by = layout.features(dataset, backbone), remaking("features", dataset, backbone)
-    cache = load_features(folder, made_by=made_by)
+    made_by = remaking(params.stage("features", backbone), dataset, backbone)
+    cache = load_features(layout.features(dataset, backbone), made_by=made_by)
     distiller = Distiller(
         opened(params, backbone, machine),
         real_bank(cache, method),
@@ -42,7 +42,7 @@ def main(dataset: str, backbone: str, variant: str = "") -> None:
         micro_batch=machine.micro_batch,
         ranks=ranks,
     )
-    row, statistics = params.backbones[backbone], params.normalization
+    row, statistics = params.backbone(backbone), params.normalization
     facts = run_facts(distiller, dataset=dataset, backbone=row, normalization=statistics)
     checkpoints = Checkpoints(checkpoint_folder(params, dataset, backbone, variant), facts)
     with finishing_steps() as ending, Keeper(distiller, checkpoints, params.checkpoint, ending) as keep:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from lgm_core.backbones import open_backbone
 from lgm_core.memory import keep_freed_memory
-from stages.boundary import Machine, named
+from stages.boundary import Machine
 
 if TYPE_CHECKING:
     from lgm_core.backbones import FrozenBackbone
@@ -20,7 +20,7 @@ def opened(params: "Params", backbone: str, machine: Machine) -> "FrozenBackbone
     if machine.device == "cpu":
         keep_freed_memory()
     return open_backbone(
-        named(params.backbones, backbone, "backbones"),
+        params.backbone(backbone),
         input_size=params.method.input_size,
         normalization=params.normalization,
         device=machine.device,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +70,16 @@ def test_alone_asks_for_this_data_set_only(paper: Params, offline: None, tmp_pat
     assert "LGM_INPUTS" not in str(caught.value)
 
 
+def test_only_figure_8s_data_set_asks_for_the_weights_of_its_backbone(
+    paper: Params, offline: None, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"6 of 6 inputs[\s\S]*Backbone dino: no weights"):
+        require_inputs(paper, "artbench", tmp_path)
+    with pytest.raises(InputError) as caught:
+        require_inputs(paper, "fruits", tmp_path)
+    assert "Backbone dino:" not in str(caught.value)
+
+
 def test_peers_share_a_table(paper: Params) -> None:
     assert peers(paper, "imagenet1k") == ["imagenet1k", "imagenet100"]
     assert peers(paper, "cub") == ["cub", "dogs"]
@@ -105,10 +114,10 @@ def test_weights_are_present_downloadable_or_missing(
         "huggingface_hub.try_to_load_from_cache", lambda repository, name: found.get(repository)
     )
     monkeypatch.setattr(inventory, "hub_answers", lambda: True)
-    status = {finding.name: finding.status for finding in survey_backbones(paper)}
+    status = {finding.name: finding.status for finding in survey_backbones(paper.backbones)}
     assert status == {"clip": DOWNLOAD, "dinov2": PRESENT, "eva02": DOWNLOAD, "mocov3": DOWNLOAD}
     monkeypatch.setattr(inventory, "hub_answers", lambda: False)
-    lost = survey_backbones(replace(paper, backbones={"mocov3": {"source": "mocov3"}}))[0]
+    lost = survey_backbones({"mocov3": {"source": "mocov3"}})[0]
     assert lost.status == MISSING
     assert "nyu-visionx/moco-v3-vit-b (model.safetensors)" in lost.told
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from ruamel.yaml import YAML
-from test_stages import DATASET, enter, stage_calls, start_project, write_settings
+from test_stages import DATASET, SHOWN, enter, stage_calls, start_project, write_settings
 
 from lgm_core.layout import Layout
 from stages import boundary
@@ -377,6 +377,7 @@ def _entry(call: tuple[str, ...]) -> tuple[str, dict[str, str]]:
     if verb in {"tables", "figures"}:
         return f"{verb}/{arguments[0]}", {}
     group, _, name = arguments[-1].rpartition("/")
+    group = "figure8" if name == SHOWN else group
     stage = f"{verb}_{group}" if group else verb
     return stage, dict(zip(STAGES[stage]["matrix"], [*arguments[:-1], name], strict=True))
 

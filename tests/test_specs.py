@@ -394,6 +394,24 @@ def test_tables_and_figures_show_what_the_file_lists(params: Make) -> None:
         params(tables={"table7": {"dataset": "cub"}})
 
 
+def test_figure8_alone_may_show_a_backbone_that_no_table_compares(params: Make) -> None:
+    shown = {"dino": {"source": "dino"}}
+    found = params(figure_backbones=shown, figures={"figure8": {"source": "dino"}})
+    assert found.backbone("dino") == {"source": "dino"}
+    assert found.backbone("lite0")["source"] == "efficientnet_lite0"
+    assert (found.stage("features", "dino"), found.stage("features", "lite0")) == (
+        "features_figure8",
+        "features",
+    )
+    assert "dino" not in found.backbones
+    with pytest.raises(InputError, match=r"figures\.figure7\.source is 'dino'"):
+        params(figure_backbones=shown, figures={"figure7": {"source": "dino"}})
+    with pytest.raises(InputError, match=r"figure_backbones\.lite0 is 'lite0'; allowed: a name that"):
+        params(figure_backbones={"lite0": {"source": "dino"}})
+    with pytest.raises(InputError, match=r"figure_backbones is 3; allowed: a mapping from names, \{\}"):
+        params(figure_backbones=3)
+
+
 def test_method_keys_stand_at_the_top_of_the_file() -> None:
     assert set(METHOD_KEYS) <= set(EMBEDDED)
 

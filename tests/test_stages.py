@@ -28,6 +28,8 @@ from lgm_core.layout import Layout
 
 ROOT = Path(__file__).resolve().parent.parent
 DATASET, BACKBONES = "blobs", ("vit", "conv")
+SHOWN = "shown"
+"""The backbone of Figure 8 alone."""
 # Worst-group accuracy needs groups, which folders do not have.
 GROUPED = "birds"
 VARIANTS = ["ablation/pixels", "rounds/once"]
@@ -69,6 +71,7 @@ def toy_settings(rows: dict[str, dict[str, str]]) -> dict[str, Any]:
     for part in ("tables", "figures"):
         for shown in settings[part].values():
             shown |= {place: BACKBONES[0] if place == "source" else DATASET for place in shown}
+    settings["figures"]["figure8"]["source"] = SHOWN
     settings["tables"]["table4"] = {"left": GROUPED, "right": GROUPED}
     settings |= {
         "suite": "toy",
@@ -78,6 +81,7 @@ def toy_settings(rows: dict[str, dict[str, str]]) -> dict[str, Any]:
             "rounds": {"once": {"aug_rounds": 1}},
         },
         "backbones": rows,
+        "figure_backbones": {SHOWN: rows["conv"]},
         "steps": 4,
         "aug_rounds": 2,
         "head_draws": 2,
@@ -110,6 +114,7 @@ def stage_calls() -> list[tuple[str, ...]]:
         for name in BACKBONES
     ]
     variants = [(verb, DATASET, *cell) for cell in variant_cells() for verb in ("distill", "probe")]
+    variants += [(verb, DATASET, SHOWN) for verb in ("features", "distill", "neighbors")]
     shown = [*(("tables", name) for name in TABLES), *(("figures", name) for name in FIGURES)]
     checks = [(verb, dataset) for dataset in (DATASET, GROUPED) for verb in ("inputs", "overrides")]
     return [*checks, *cells, *variants, ("align", DATASET), *shown]
@@ -182,14 +187,17 @@ def test_every_file_of_the_layout_is_made_and_nothing_else(project: dict[str, An
         *(LAYOUT.figure(figure, ".csv") for figure in ("figure3", "losses")),
     }
     sets = [(dataset, name, "") for dataset in (DATASET, GROUPED) for name in BACKBONES]
-    for dataset, name, _ in sets:
-        expected |= {LAYOUT.baselines(dataset, name)}
-        expected |= {LAYOUT.run(verb, dataset, name) for verb in ("features", "baselines")}
+    expected |= {LAYOUT.baselines(dataset, name) for dataset, name, _ in sets}
+    expected |= {LAYOUT.run("baselines", dataset, name) for dataset, name, _ in sets}
+    for dataset, name in [*((dataset, name) for dataset, name, _ in sets), (DATASET, SHOWN)]:
         features = LAYOUT.features(dataset, name)
+        expected |= {LAYOUT.run("features", dataset, name)}
         expected |= {features / f"{part}.safetensors" for part in ("images", "train", "views", "test")}
-    for cell in [*sets, *((DATASET, *cell) for cell in variant_cells())]:
+    cells = [*sets, *((DATASET, *cell) for cell in variant_cells())]
+    expected |= {path for cell in cells for path in (LAYOUT.probe(*cell), LAYOUT.run("probe", *cell))}
+    for cell in [*cells, (DATASET, SHOWN, "")]:
         distilled, neighbors = LAYOUT.distilled(*cell), LAYOUT.neighbors(*cell)
-        expected |= {LAYOUT.probe(*cell), LAYOUT.run("distill", *cell), LAYOUT.run("probe", *cell)}
+        expected |= {LAYOUT.run("distill", *cell)}
         expected |= {
             distilled / part for part in ("images.safetensors", "grid.png", "history.csv", "settings.json")
         }
