@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 
 from benchmarks import straightforward
 from benchmarks.cases import Case, one_batch, params
-from benchmarks.measure import flops, interleaved, machine, matmul_rate, table
+from benchmarks.measure import flops, interleaved, interleaved_processes, machine, matmul_rate, table
 from lgm_core.evaluation import LabeledImages, evaluate_sets
 from lgm_core.features import FeatureCache
+from lgm_core.memory import keep_freed_memory
 
 CPU = torch.device("cpu")
 CASES = [Case("tf_efficientnet_lite0", 64, 10, 3), Case("vit_tiny_patch16_224", 224, 10, 3)]
 
 
+def straightforward_step(case: Case, *, frozen: bool) -> Callable[[], object]:
+    """The step as it is written down."""
+    return case.straightforward(CPU, frozen=frozen).step
+
+
+def library_step(case: Case, *, one: bool) -> Callable[[], object]:
+    """The library's step in a process as the stages have it, on `one` batch or as it is used."""
+    keep_freed_memory()
+    return case.distiller(case.backbone(CPU), **(one_batch(case) if one else {})).step
+
+
 def distillation(case: Case, rounds: int, rate: float) -> str:
     """One step, four ways."""
-    backbone = case.backbone(CPU)
-    own = case.distiller(backbone, **one_batch(case))
     candidates = {
-        "straightforward": case.straightforward(CPU, frozen=False).step,
-        "straightforward, frozen weights": case.straightforward(CPU, frozen=True).step,
-        "lgm, the same step (1 head, batch)": own.step,
-        "lgm, as it is used (8 heads, whole bank of 4,000)": case.distiller(backbone).step,
+        "straightforward": partial(straightforward_step, case, frozen=False),
+        "straightforward, frozen weights": partial(straightforward_step, case, frozen=True),
+        "lgm, the same step (1 head, batch)": partial(library_step, case, one=True),
+        "lgm, as it is used (8 heads, whole bank of 4,000)": partial(library_step, case, one=False),
     }
-    found = interleaved(candidates, rounds=rounds, device=CPU)
+    found = interleaved_processes(candidates, rounds=rounds)
+    backbone = case.backbone(CPU)
     base, views = found["straightforward"].seconds, case.classes * case.rounds
     # What the step needs at least: every view once forward and once back to the pixels.
     needed = 2 * flops(lambda: backbone(torch.zeros(views, 3, case.pixels, case.pixels)))

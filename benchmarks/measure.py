@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -76,6 +79,64 @@ def interleaved(
     # Apart from the timed calls, because a new peak begins with giving memory back.
     peaks = {name: _peak_of(call, device) for name, call in candidates.items()}
     return {name: Measured(statistics.median(seconds[name]), peaks[name]) for name in candidates}
+
+
+Maker = Callable[[], Callable[[], object]]
+"""Makes a candidate, in the process that is to call it."""
+
+
+def interleaved_processes(makers: Mapping[str, Maker], *, rounds: int) -> dict[str, Measured]:
+    """:func:`interleaved` on a CPU, with a process for each candidate: what one does to the allocator is its
+    own matter, as it is outside a benchmark.
+
+    Args:
+        makers: module-level functions, or partials of them, by name.
+        rounds: calls of each that count.
+    """
+    with ExitStack() as stack:
+        asked = {name: stack.enter_context(_process(make)) for name, make in makers.items()}
+        seconds = [{name: ask("seconds") for name, ask in asked.items()} for _ in range(_WARM_UP + rounds)]
+        peaks = {name: int(ask("peak")) for name, ask in asked.items()}
+    return {
+        name: Measured(statistics.median(turn[name] for turn in seconds[_WARM_UP:]), peaks[name])
+        for name in makers
+    }
+
+
+@contextmanager
+def _process(make: Maker) -> Iterator[Callable[[str], float]]:
+    """A process that makes a candidate and, asked for `seconds` or `peak`, calls it once and says it."""
+    context = multiprocessing.get_context("spawn")
+    own, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, make, torch.get_num_threads()), daemon=True)
+    process.start()
+    theirs.close()
+
+    def ask(what: str) -> float:
+        own.send(what)
+        return own.recv()
+
+    try:
+        yield ask
+    finally:
+        own.close()
+        process.join()
+
+
+def _serve(connection: Connection, make: Maker, threads: int) -> None:
+    torch.set_num_threads(threads)
+    device, call = torch.device("cpu"), make()
+    while True:
+        try:
+            wanted = connection.recv()
+        except EOFError:
+            return
+        start = time.perf_counter()
+        if wanted == "peak":
+            connection.send(_peak_of(call, device))
+            continue
+        call()
+        connection.send(time.perf_counter() - start)
 
 
 def _peak_of(call: Callable[[], object], device: torch.device) -> int:

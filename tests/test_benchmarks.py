@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from torch import nn
 
 from benchmarks.cases import Case, params
-from benchmarks.measure import flops, interleaved, table
+from benchmarks.measure import flops, interleaved, interleaved_processes, table
 from benchmarks.straightforward import MEAN, STD, Straightforward, augmented, probe
 from benchmarks.variance import draw
 from lgm_core.backbones import FrozenBackbone
@@ -84,6 +86,22 @@ def test_all_candidates_take_turns() -> None:
     assert calls[:10] == ["a", "b"] * 5
     assert set(found) == {"a", "b"}
     assert all(one.seconds >= 0 for one in found.values())
+
+
+def _counting(start: int) -> Callable[[], object]:
+    calls = [start]
+
+    def call() -> None:
+        calls[0] += 1
+        time.sleep(0.02 * calls[0])
+
+    return call
+
+
+def test_candidates_in_processes_of_their_own_keep_their_own_state() -> None:
+    found = interleaved_processes({"a": partial(_counting, 0), "b": partial(_counting, 10)}, rounds=1)
+    assert found["a"].seconds >= 0.02 * 3  # two calls to warm up, and one that counts
+    assert found["b"].seconds >= 0.02 * 13
 
 
 def test_flops_are_two_per_multiplication_and_addition() -> None:
