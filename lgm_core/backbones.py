@@ -23,6 +23,7 @@ from torch.nn import functional
 from lgm_core.checkpoints import PLAIN_KEYS, KeyLayout, load_checkpoint, package_file, read_state_dict
 from lgm_core.errors import InputError
 from lgm_core.folding import fold_batch_norm
+from lgm_core.fusion import fuse_rectifiers
 from lgm_core.padding import fix_padding
 
 logger = logging.getLogger(__name__)
@@ -311,6 +312,8 @@ def freeze(
     backbone.autocast_dtype = _autocast_dtype(precision, torch.device(device), attention=attention)
     if compiled:
         backbone.model.compile()
+    elif backbone.device.type == "cpu" and backbone.autocast_dtype is None:
+        logger.debug("%d rectifiers fused", fuse_rectifiers(backbone.model, input_size))
     return backbone
 
 

@@ -19,8 +19,8 @@ _TOLERANCE = 1e-3
 _PADDED = frozenset({"Conv2dSame", "Conv2dSameExport"})
 
 
-class _BatchNormTracer(fx.Tracer):
-    """Keeps every batch norm whole, whatever library wrote it."""
+class WholeModuleTracer(fx.Tracer):
+    """Keeps every convolution and batch norm whole, whatever library wrote it."""
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         return isinstance(module, nn.BatchNorm2d | nn.Conv2d) or super().is_leaf_module(
@@ -31,7 +31,7 @@ class _BatchNormTracer(fx.Tracer):
 def _foldable(model: nn.Module) -> list[tuple[str, str]]:
     """Names of (convolution, batch norm) where the batch norm alone reads the convolution's result."""
     try:
-        graph = _BatchNormTracer().trace(model)
+        graph = WholeModuleTracer().trace(model)
     except Exception as error:  # tracing runs the model's own code, which may raise anything
         logger.info("batch norms are not folded: the model cannot be traced (%s)", error)
         return []

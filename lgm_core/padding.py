@@ -21,12 +21,16 @@ class FixedSizeConvolution(nn.Conv2d):
 
     input_shape: tuple[int, int]
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
-        if input.shape[-2:] != self.input_shape:
+    def check(self, x: Tensor) -> None:
+        """Refuse an input of another size."""
+        if x.shape[-2:] != self.input_shape:
             raise InputError(
                 f"A backbone prepared for one image size was given another: a layer expected "
-                f"{self.input_shape}, got {tuple(input.shape[-2:])}. Load it with that input_size."
+                f"{self.input_shape}, got {tuple(x.shape[-2:])}. Load it with that input_size."
             )
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
+        self.check(input)
         return super().forward(input)
 
 
