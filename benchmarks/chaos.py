@@ -1,20 +1,22 @@
-"""Kill `dvc repro` at random moments in every stage and compare the tables with an undisturbed run's.
+"""Kill `dvc repro` at random moments of all its stages and compare the tables with an undisturbed run's.
 
-    python -m benchmarks.chaos                  20 kills of the active suite's main table
-    python -m benchmarks.chaos --toy --kills 5  small random backbones: minutes, for a first look
+    python -m benchmarks.chaos                    20 kills of the active suite's main table
+    python -m benchmarks.chaos --toy --kills 5    small random backbones: minutes, for a first look
+    python -m benchmarks.chaos --reference DIR    compare with a finished project instead of making one
 
-The committed code is cloned twice into a temporary folder. In one clone the table is made undisturbed; in
-the other every run is killed with SIGKILL, with all its children, at a random moment of a stage drawn at
-random, and the last run goes to the end. Tables and metrics must then agree byte by byte.
+The committed code is cloned into a temporary folder, twice. In one clone the table is made undisturbed; in
+the other every run is killed with SIGKILL, with all its children, and the next goes on; the last one goes to
+the end. Runs are killed after random times of such a mean that all kills together last as long as the
+undisturbed run. Tables and metrics must then agree byte by byte.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -34,37 +36,20 @@ class Run:
     """One `dvc repro`.
 
     Attributes:
-        seconds: of every stage that ran, by name, in order.
+        seconds: from the first stage's start to the end.
+        stages: names of those that were started, in order.
         status: exit status.
-        killed: the stage and the second in it, where it was killed.
+        killed: how many seconds into the last of them it was killed; None if it was not.
     """
 
-    seconds: dict[str, float]
+    seconds: float
+    stages: tuple[str, ...]
     status: int
-    killed: tuple[str, float] | None = None
+    killed: float | None = None
 
 
-@dataclass(frozen=True)
-class Kill:
-    """A moment: so many seconds into a stage, or the start of any stage after it.
-
-    Attributes:
-        stage: its name.
-        after: seconds.
-        later: names of the stages that come after it.
-    """
-
-    stage: str
-    after: float
-    later: frozenset[str]
-
-    def has_come(self, starts: dict[str, float], now: float) -> bool:
-        """Whether it is now, given when stages started."""
-        return bool(self.later & set(starts)) or now - starts.get(self.stage, now) > self.after
-
-
-def repro(project: Path, table: str, log: Path, kill: Kill | None = None) -> Run:
-    """Run `dvc repro` in a project; SIGKILL to all of it at the moment `kill`, where one is given."""
+def repro(project: Path, table: str, log: Path, kill_after: float = math.inf) -> Run:
+    """Run `dvc repro` in a project; SIGKILL to all of it so many seconds after its first stage started."""
     command = [sys.executable, "-m", "dvc", "repro", table]
     with log.open("w", encoding="utf-8") as written:
         process = subprocess.Popen(
@@ -75,15 +60,14 @@ def repro(project: Path, table: str, log: Path, kill: Kill | None = None) -> Run
         now = time.monotonic()
         for name in _STAGE.findall(log.read_text(encoding="utf-8", errors="replace")):
             starts.setdefault(name, now)
-        if kill is not None and kill.has_come(starts, now):
+        first, last = next(iter(starts.values()), now), next(reversed(starts.values()), now)
+        if now - first > kill_after:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            last = list(starts)[-1]
-            return Run({}, process.returncode, (last, now - starts[last]))
+            return Run(now - first, tuple(starts), process.returncode, now - last)
         time.sleep(0.02)
-    ends = [*list(starts.values())[1:], time.monotonic()]
-    seconds = {name: end - start for (name, start), end in zip(starts.items(), ends, strict=False)}
-    return Run(seconds, process.returncode)
+    began = next(iter(starts.values()), time.monotonic())
+    return Run(time.monotonic() - began, tuple(starts), process.returncode)
 
 
 def clone(target: Path, *, toy: bool) -> None:
@@ -100,11 +84,11 @@ def clone(target: Path, *, toy: bool) -> None:
         os.environ["LGM_DATA"] = str(target / "data")
 
 
-def results(project: Path) -> dict[str, bytes]:
-    """Every table and metrics file of the active suite."""
+def results(project: Path, table: str) -> dict[str, bytes]:
+    """The table's files, its metrics too."""
     suite = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))["suite"]
     folders = [project / "results" / suite / "tables", project / "metrics" / suite]
-    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    files = [path for folder in folders for path in folder.glob(f"{Path(table).name}.*")]
     return {str(path.relative_to(project)): path.read_bytes() for path in files}
 
 
@@ -117,52 +101,63 @@ def main() -> int:
     parser.add_argument("--table", default="tables/table2")
     parser.add_argument("--toy", action="store_true", help="a toy suite instead of the active one")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--reference", type=Path, help="a project where the table was made undisturbed")
+    parser.add_argument("--seconds", type=float, help="mean time of a run until it is killed")
     arguments = parser.parse_args()
+    if arguments.reference and not arguments.seconds:
+        parser.error("--reference needs --seconds, for no run tells how long one takes")
     chance = random.Random(arguments.seed)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     os.environ["LGM_DATA"] = str(Path(os.environ.get("LGM_DATA") or "data").resolve())
     with tempfile.TemporaryDirectory(prefix="lgm-chaos-") as folder:
         calm, wild, log = Path(folder) / "calm", Path(folder) / "wild", Path(folder) / "log"
-        clone(calm, toy=arguments.toy)
         clone(wild, toy=arguments.toy)
-        undisturbed = repro(calm, arguments.table, log)
-        if undisturbed.status:
-            print(log.read_text(encoding="utf-8"))
-            return 1
-        print(f"undisturbed: {len(undisturbed.seconds)} stages in {sum(undisturbed.seconds.values()):.0f} s")
-        kills = disturb(wild, arguments.table, log, undisturbed.seconds, arguments.kills, chance)
-        last = repro(wild, arguments.table, log)
-        if last.status:
-            shutil.copy(log, ROOT / "chaos.log")
-            print("the run after all kills failed; see chaos.log")
-            return 1
-        same = results(calm) == results(wild) and bool(results(calm))
-        print(f"{kills} kills; {len(results(calm))} files {'are identical' if same else 'DIFFER'}")
+        mean = arguments.seconds
+        if arguments.reference is None:
+            clone(calm, toy=arguments.toy)
+            undisturbed = finished(calm, arguments.table, log)
+            print(f"undisturbed: {len(undisturbed.stages)} stages in {undisturbed.seconds:.0f} s", flush=True)
+            mean = mean or undisturbed.seconds / arguments.kills
+        kills = disturb(wild, arguments.table, log, arguments.kills, mean, chance)
+        finished(wild, arguments.table, log)
+        found, expected = (
+            results(project, arguments.table) for project in (wild, arguments.reference or calm)
+        )
+        same = bool(found) and found == expected
+        print(f"{kills} kills; {len(found)} files {'are identical' if same else 'DIFFER'}")
         return 0 if same else 1
 
 
-def disturb(
-    project: Path, table: str, log: Path, seconds: dict[str, float], kills: int, chance: random.Random
-) -> int:
-    """Kill `kills` runs, moving through the stages in order; how many were hit."""
-    names = list(seconds)
-    places = sorted(chance.randrange(len(names)) for _ in range(kills))
-    moments = [
-        Kill(names[place], chance.random() * seconds[names[place]], frozenset(names[place + 1 :]))
-        for place in places
-    ]
+def finished(project: Path, table: str, log: Path) -> Run:
+    """A run to the end, or else the end of this program."""
+    run = repro(project, table, log)
+    if run.status:
+        print(log.read_text(encoding="utf-8"))
+        raise SystemExit("a run that was not killed failed")
+    return run
+
+
+def disturb(project: Path, table: str, log: Path, kills: int, mean: float, chance: random.Random) -> int:
+    """Kill `kills` runs after `mean` seconds each on average; how many were hit before they were done."""
     hit = 0
-    for number, kill in enumerate(moments, 1):
-        run = repro(project, table, log, kill)
-        if run.killed is None and run.status:
-            print(log.read_text(encoding="utf-8"))
-            raise SystemExit("a run that was not killed failed")
-        hit += run.killed is not None
-        where = f"not killed: {kill.stage} was done"
-        if run.killed is not None:
-            where = f"{run.killed[1]:.1f} s into {run.killed[0]}"
-        print(f"{number:3d}  {where}", flush=True)
+    for number in range(1, kills + 1):
+        run = repro(project, table, log, kill_after=2 * mean * chance.random())
+        if run.killed is None:
+            if run.status:
+                print(log.read_text(encoding="utf-8"))
+                raise SystemExit("a run that was not killed failed")
+            print(f"{number:3d}  not killed: all was done")
+            break
+        hit += 1
+        print(
+            f"{number:3d}  {run.killed:.1f} s into {run.stages[-1]}, {len(run.stages)} stages begun",
+            flush=True,
+        )
+        told = subprocess.run(
+            [sys.executable, "-m", "stages.unlock"], cwd=project, check=True, capture_output=True, text=True
+        )
+        print(told.stdout, end="", flush=True)
     return hit
 
 

@@ -51,6 +51,32 @@ def command(folder: Path, *words: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def test_a_lock_file_cut_in_half_by_a_kill_is_removed_and_a_whole_one_is_not(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text("stages:\n  one:\n    cmd: echo done > out\n    outs: [out]\n")
+    dvc(tmp_path, "init", "--no-scm", "--quiet")
+    unlock = [sys.executable, "-m", "stages.unlock"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def unlocked() -> str:
+        return subprocess.run(
+            unlock, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    lock = tmp_path / ".dvc" / "tmp" / "rwlock"
+    assert unlocked() == ""
+    lock.write_text('{"write": {}, "read": {}}')
+    assert unlocked() == ""
+    assert lock.exists()
+    lock.write_text('{"write": {"out": {"pid": 1, "cm')
+    broken = command(tmp_path, "dvc", "repro")
+    assert "corrupted" in broken.communicate(timeout=60)[0]
+    assert broken.returncode != 0
+    assert "cut in half" in unlocked()
+    assert not lock.exists()
+    dvc(tmp_path, "repro")
+    assert (tmp_path / "out").read_text() == "done\n"
+
+
 def output(process: subprocess.Popen[str]) -> str:
     shown, _ = process.communicate(timeout=240)
     assert process.returncode == 0, shown
