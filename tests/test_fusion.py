@@ -142,6 +142,15 @@ def test_only_what_is_safe_is_fused(make: Callable[[], nn.Module], fused: int) -
         torch.testing.assert_close(found, before, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("weight", [torch.nan, torch.inf, 1e30])
+def test_a_damaged_weight_is_not_hidden(weight: float) -> None:
+    """Fused, oneDNN may turn the NaN it leads to into 0, and the features look like any others."""
+    model = _chain(nn.ReLU()).requires_grad_(False)
+    model[0].weight[0, 0, 0, 0] = weight  # type: ignore[index,operator]
+    assert fuse_rectifiers(model, SIDE) == 0
+    assert not isinstance(model[0], RectifiedConvolution)
+
+
 def test_a_backbone_is_fused_on_a_cpu_in_float32_and_not_for_a_compiler() -> None:
     def fused(**how: object) -> int:
         backbone = freeze(_chain(nn.ReLU()), ((0.5,) * 3, (0.2,) * 3), input_size=SIDE, **how)  # type: ignore[arg-type]
