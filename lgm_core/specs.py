@@ -276,8 +276,16 @@ class Params:
     """Data set → settings of the method that differ for it."""
 
     def backbone(self, name: str) -> dict[str, Any]:
-        """The source of a backbone, be it one that tables compare or one of Figure 8 alone."""
-        return self.figure_backbones[name] if name in self.figure_backbones else self.backbones[name]
+        """The source of a backbone, be it one that tables compare or one of Figure 8 alone.
+
+        Raises:
+            InputError: if there is none of that name.
+        """
+        for group in (self.backbones, self.figure_backbones):
+            if name in group:
+                return group[name]
+        known = ", ".join((*self.backbones, *self.figure_backbones))
+        raise InputError(f"{name!r} is not among backbones in params.yaml; there are: {known}.")
 
     def stage(self, verb: str, backbone: str) -> str:
         """Name of the DVC stage that does `verb` with a backbone."""

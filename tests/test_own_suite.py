@@ -144,7 +144,7 @@ def test_the_probe_command_takes_options(project: Path, monkeypatch: pytest.Monk
 
 
 def save_random_weights(folder: Path) -> dict[str, dict[str, str]]:
-    """Random weights of the paper's four backbones in the authors' layouts, and the rows that name them."""
+    """Random weights of the paper's backbones in the authors' layouts, and the rows that name them."""
     weights: dict[str, dict[str, torch.Tensor]] = {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -152,6 +152,7 @@ def save_random_weights(folder: Path) -> dict[str, dict[str, str]]:
         for name, tag in (("dinov2", "vit_base_patch14_dinov2"), ("eva02", "eva02_base_patch14_224")):
             weights[name] = timm.create_model(tag, num_classes=0).state_dict()
         moco = timm.create_model("vit_base_patch16_224", num_classes=0).state_dict()
+    weights["dino"] = moco
     weights["mocov3"] = {f"module.base_encoder.{key}": value for key, value in moco.items()}
     folder.mkdir()
     for name, content in weights.items():
@@ -182,13 +183,15 @@ def test_the_papers_table_2_runs_in_miniature(project: Path, monkeypatch: pytest
         "imagenet100": {"source": "imagenet-fruits", "partial": True},
         "imagenet1k": {"source": "imagenette", "partial": True},
     }
-    settings["backbones"] = save_random_weights(project / "weights")
+    rows = save_random_weights(project / "weights")
+    settings["figure_backbones"] = {"dino": rows.pop("dino")}
+    settings["backbones"] = rows
     show_only(settings, "imagenet100", "imagenet1k", "dinov2")
     settings |= {**LITTLE, "steps": 1, "resolution": 128, "input_size": 112}
     settings["probe"] |= LITTLE_PROBE
     monkeypatch.setattr(inventory, "hub_answers", lambda: False)
-    rows = run_table(settings, "table2")
-    assert {row["row"] for row in rows} == {*settings["backbones"], "full"}
-    assert len(rows) == 2 * 5 * 5
+    cells = run_table(settings, "table2")
+    assert {cell["row"] for cell in cells} == {*rows, "full"}
+    assert len(cells) == 2 * 5 * 5
     settings_used = Layout(Path(), "paper").distilled("imagenet1k", "clip") / "settings.json"
     assert '"aug_rounds": 3' in settings_used.read_text(encoding="utf-8")

@@ -404,6 +404,8 @@ def test_figure8_alone_may_show_a_backbone_that_no_table_compares(params: Make) 
         "features",
     )
     assert "dino" not in found.backbones
+    with pytest.raises(InputError, match=r"'eva' is not among backbones.*lite0, lite1, lite2, dino"):
+        found.backbone("eva")
     with pytest.raises(InputError, match=r"figures\.figure7\.source is 'dino'"):
         params(figure_backbones=shown, figures={"figure7": {"source": "dino"}})
     with pytest.raises(InputError, match=r"figure_backbones\.lite0 is 'lite0'; allowed: a name that"):
