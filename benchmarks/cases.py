@@ -13,9 +13,11 @@ from ruamel.yaml import YAML
 from torch import nn
 
 from benchmarks.straightforward import MEAN, STD, Straightforward
-from lgm_core.backbones import FrozenBackbone, freeze
-from lgm_core.distill import Distiller, RealBank
-from lgm_core.specs import MethodSpec, Params, parse_params
+from lgm_core.method.distiller import Distiller
+from lgm_core.method.real import RealBank
+from lgm_core.models.frozen import FrozenBackbone, freeze
+from lgm_core.settings.method import MethodSettings
+from lgm_core.settings.params import Params, parse_params
 
 _SUITE = Path(__file__).parent.parent / "suites" / "embedded.yaml"
 
@@ -44,7 +46,7 @@ class Case:
     def __str__(self) -> str:
         return f"{self.tag}, {self.pixels} px, {self.classes} classes, K = {self.rounds}"
 
-    def method(self, **changes: Any) -> MethodSpec:
+    def method(self, **changes: Any) -> MethodSettings:
         """The embedded suite's method at this size, with a full pyramid from the first step on."""
         size = self.pixels
         method = replace(

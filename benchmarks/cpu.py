@@ -13,9 +13,9 @@ import torch
 from benchmarks import straightforward
 from benchmarks.cases import Case, one_batch, params
 from benchmarks.measure import flops, interleaved, interleaved_processes, machine, matmul_rate, table
-from lgm_core.evaluation import LabeledImages, evaluate_sets
-from lgm_core.features import FeatureCache
-from lgm_core.memory import keep_freed_memory
+from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets
+from lgm_core.features.cache import FeatureCache
+from lgm_core.models.cpu.allocator import keep_freed_memory
 
 CPU = torch.device("cpu")
 CASES = [Case("tf_efficientnet_lite0", 64, 10, 3), Case("vit_tiny_patch16_224", 224, 10, 3)]

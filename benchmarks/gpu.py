@@ -13,12 +13,12 @@ from PIL import Image
 from benchmarks import straightforward
 from benchmarks.cases import Case, one_batch, params
 from benchmarks.measure import flops, interleaved, machine, matmul_rate, table
-from lgm_core.datasets import ImageSet
-from lgm_core.distill import Distiller
-from lgm_core.errors import InputError
-from lgm_core.evaluation import LabeledImages, evaluate_sets
-from lgm_core.extraction import extract_features
-from lgm_core.features import FeatureCache
+from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets
+from lgm_core.features.cache import FeatureCache
+from lgm_core.features.extraction import extract_features
+from lgm_core.foundation.errors import InputError
+from lgm_core.images import ImageSet
+from lgm_core.method.distiller import Distiller
 
 MODEL = "vit_base_patch14_dinov2"
 COLUMNS = ["one step", "s", "faster", "views/s", "of the matmul rate", "peak GiB", "micro-batch"]

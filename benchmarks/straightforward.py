@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lgm_core.augment import draw_views, view
-from lgm_core.pyramid import level_sizes
-from lgm_core.specs import AugmentSpec, MethodSpec, ProbeSpec
+from lgm_core.features.augment import draw_views, view
+from lgm_core.method.pyramid import level_sizes
+from lgm_core.settings.evaluation import ProbeSettings
+from lgm_core.settings.method import AugmentSettings, MethodSettings
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
@@ -24,9 +25,9 @@ def normalized(images: Tensor) -> Tensor:
     return (images - mean) / std
 
 
-def augmented(images: Tensor, spec: AugmentSpec | str, size: int) -> Tensor:
+def augmented(images: Tensor, spec: AugmentSettings | str, size: int) -> Tensor:
     """One random view of every image, from the global random state."""
-    assert isinstance(spec, AugmentSpec)
+    assert isinstance(spec, AugmentSettings)
     generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
     return view(images, draw_views(len(images), spec, generator), size, spec)
 
@@ -42,7 +43,7 @@ class Straightforward:
     """
 
     def __init__(
-        self, model: nn.Module, real: tuple[Tensor, Tensor], method: MethodSpec, *, frozen: bool = False
+        self, model: nn.Module, real: tuple[Tensor, Tensor], method: MethodSettings, *, frozen: bool = False
     ) -> None:
         self.model = model.eval().requires_grad_(not frozen)
         self.images, self.labels = real
@@ -102,7 +103,7 @@ class Straightforward:
 
 
 def probe(
-    model: nn.Module, images: Tensor, labels: Tensor, spec: ProbeSpec, size: int, *, epochs: int
+    model: nn.Module, images: Tensor, labels: Tensor, spec: ProbeSettings, size: int, *, epochs: int
 ) -> nn.Linear:
     """One head trained on fresh views that go through the backbone in every epoch."""
     device, rate = images.device, spec.learning_rate * spec.batch_size / 256

@@ -14,15 +14,18 @@ from pathlib import Path
 import torch
 
 from benchmarks.cases import params
-from lgm_core.backbones import FrozenBackbone, open_backbone
-from lgm_core.datasets import load_splits
-from lgm_core.distill import Distiller, RealBank
-from lgm_core.evaluation import LabeledImages, evaluate_sets
-from lgm_core.extraction import extract_features
-from lgm_core.features import FeatureCache
-from lgm_core.memory import keep_freed_memory
-from lgm_core.specs import WHOLE_BANK, MethodSpec, Params
-from lgm_core.store import replacing, write_text
+from lgm_core.data.sources import load_splits
+from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets
+from lgm_core.features.cache import FeatureCache
+from lgm_core.features.extraction import extract_features
+from lgm_core.foundation.store import replacing, write_text
+from lgm_core.method.distiller import Distiller
+from lgm_core.method.real import RealBank
+from lgm_core.models.cpu.allocator import keep_freed_memory
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.models.libraries import open_backbone
+from lgm_core.settings.method import WHOLE_BANK, MethodSettings
+from lgm_core.settings.params import Params
 
 WAYS = {
     "1 head, batch of 100": {"head_draws": 1, "real_batch": 100},
@@ -50,7 +53,7 @@ def prepare(settings: Params, workers: int) -> tuple[FrozenBackbone, FeatureCach
     )
 
 
-def planned(method: MethodSpec, bank: RealBank, backbone: FrozenBackbone, seconds: float) -> MethodSpec:
+def planned(method: MethodSettings, bank: RealBank, backbone: FrozenBackbone, seconds: float) -> MethodSettings:
     """The method with as many steps as fit into the time, growing at the same shares of them."""
     trial = Distiller(backbone, bank, replace(method, pyramid_start=method.resolution), seed=0)
     trial.step()
@@ -64,7 +67,7 @@ def planned(method: MethodSpec, bank: RealBank, backbone: FrozenBackbone, second
 
 def curve(
     name: str,
-    method: MethodSpec,
+    method: MethodSettings,
     bank: RealBank,
     backbone: FrozenBackbone,
     cache: FeatureCache,

@@ -1,7 +1,7 @@
-"""A distilled set on disk: the exact images as floats, PNGs any image-folder reader takes, and the history.
+"""A distilled set: its images, what they are of, what made them; in memory and on disk.
 
-images.safetensors     images [n, 3, r, r] in [0, 1], labels [n]; class names and settings as metadata
-images/<class>/<k>.png the same, rounded to 8 bits
+images.safetensors     images [n, 3, r, r] in [0, 1], labels [n]; class names and facts as metadata
+images/<class>/<k>.png the same, rounded to 8 bits, for any reader of image folders
 grid.png               all of them at a glance
 history.csv            loss before every step
 settings.json          what made it, class names, names of the pictures
@@ -9,18 +9,21 @@ settings.json          what made it, class names, names of the pictures
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional
 
-from lgm_core.errors import InputError
-from lgm_core.layout import picture_names
-from lgm_core.pictures import image_grid
-from lgm_core.provenance import versions
-from lgm_core.store import (
+from lgm_core.foundation.errors import DamagedFileError, InputError
+from lgm_core.foundation.store import (
+    IMAGE_SUFFIXES,
     read_tensors,
     replacing_folder,
     write_json,
@@ -28,69 +31,172 @@ from lgm_core.store import (
     write_tensors,
     write_text,
 )
+from lgm_core.images import decode_file
 
-if TYPE_CHECKING:
-    from lgm_core.distill import Distilled
-    from lgm_core.specs import MethodSpec
+TENSORS = "images.safetensors"
+EXPORTED_IMAGES = "train"
+"""Folder of an exported set's class folders, named as hubs name a split."""
 
-_TENSORS = "images.safetensors"
-_IMAGE_DIMENSIONS = 4
+_UNSAFE = str.maketrans({"/": "_", "\\": "_", "\0": "_"})
+_GAP = 2
+_SHOWN_SIDE = 128
+_WIDEST = 20
 
 
-def save_distilled(
-    folder: Path,
-    result: Distilled,
-    classes: tuple[str, ...],
-    method: MethodSpec,
-    facts: dict[str, Any],
-) -> None:
-    """Write a distilled set, whole or not at all.
+@dataclass(frozen=True)
+class DistilledSet:
+    """A distilled set.
+
+    Attributes:
+        images: [n, 3, r, r], values in [0, 1], class by class.
+        labels: [n], positions in `classes`.
+        classes: class names.
+        facts: JSON-like values that say what made it, as far as that is known.
+        losses: loss before every step, where it was made here.
+    """
+
+    images: Float[Tensor, "n 3 r r"]
+    labels: Int[Tensor, " n"]
+    classes: tuple[str, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+    losses: tuple[float, ...] = ()
+
+    def labels_in(self, classes: tuple[str, ...]) -> Int[Tensor, " n"]:
+        """The labels as positions in a data set's classes.
+
+        Raises:
+            InputError: if the classes differ, or a class has no image; their order may differ only where the
+                set came as bare folders, which have none.
+        """
+        absent = sorted({*range(len(self.classes))} - {*self.labels.tolist()})
+        if absent:
+            raise InputError(f"The set has no image of {self.classes[absent[0]]!r}; it needs one per class.")
+        if self.classes == classes:
+            return self.labels
+        only_here, only_there = sorted({*self.classes} - {*classes}), sorted({*classes} - {*self.classes})
+        if only_here or only_there or self.facts:
+            raise InputError(
+                f"The set has the classes {list(self.classes[:5])} …, the data set {list(classes[:5])} …; "
+                f"only in the set: {only_here[:5]}, only in the data set: {only_there[:5]}. "
+                "Content and order have to agree."
+            )
+        places = torch.tensor([classes.index(name) for name in self.classes])
+        return places[self.labels]
+
+    def pictures(self) -> list[str]:
+        """Name of the picture of every image below the set's folder."""
+        return picture_names(self.classes, self.labels.tolist())
+
+    def write_tensors(self, folder: Path) -> None:
+        """Write the exact images, with class names and facts."""
+        metadata = {"classes": list(self.classes), "facts": self.facts}
+        write_tensors(folder / TENSORS, {"images": self.images, "labels": self.labels}, metadata)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the set as a result, whole or not at all.
+
+        Args:
+            folder: replaced if it exists.
+        """
+        pictures = self.pictures()
+        with replacing_folder(Path(folder)) as new:
+            self.write_tensors(new)
+            for image, picture in zip(self.images, pictures, strict=True):
+                write_png(new / picture, image)
+            write_png(new / "grid.png", image_grid(self.images))
+            rows = [f"{step},{loss:.6f}" for step, loss in enumerate(self.losses)]
+            write_text(new / "history.csv", "\n".join(["step,loss", *rows]) + "\n")
+            settings = {**self.facts, "classes": list(self.classes), "pictures": pictures}
+            write_json(new / "settings.json", settings)
+
+
+def load_distilled(path: str | Path) -> DistilledSet:
+    """Read a distilled set: a result or an export, or bare class folders of images.
 
     Args:
-        folder: replaced if it exists.
-        result: images, labels, losses.
-        classes: names, by label.
-        method: the settings used.
-        facts: further JSON-like values: data set, backbone, seed.
-    """
-    pictures = picture_names(classes, result.labels.tolist())
-    settings = {"method": asdict(method), **facts, "versions": versions()}
-    with replacing_folder(folder) as new:
-        write_tensors(
-            new / _TENSORS,
-            {"images": result.images, "labels": result.labels},
-            {"classes": list(classes), "method": asdict(method)},
-        )
-        for image, picture in zip(result.images, pictures, strict=True):
-            write_png(new / picture, image)
-        write_png(new / "grid.png", image_grid(result.images))
-        rows = [f"{step},{loss:.6f}" for step, loss in enumerate(result.losses)]
-        write_text(new / "history.csv", "\n".join(["step,loss", *rows]) + "\n")
-        write_json(new / "settings.json", {**settings, "classes": list(classes), "pictures": pictures})
+        path: the folder.
 
-
-def load_distilled(
-    folder: Path, classes: tuple[str, ...], *, made_by: str
-) -> tuple[Float[Tensor, "n 3 r r"], Int[Tensor, " n"]]:
-    """Read a distilled set for a data set with the given classes.
+    Returns:
+        Images, labels, class names and facts. Bare class folders are numbered in sorted order.
 
     Raises:
-        InputError: if it is missing or damaged, its classes differ in content or order, or its images and
-            labels are not such a set.
+        InputError: if there is no set, or it is damaged.
     """
-    tensors, metadata = read_tensors(folder / _TENSORS, made_by=made_by)
-    stored = tuple(metadata["classes"])
-    if stored != classes:
-        raise InputError(
-            f"{folder} was distilled for the classes {list(stored[:5])} …, the data set has "
-            f"{list(classes[:5])} … in this order. Distil again with: {made_by}"
-        )
-    images, labels = tensors["images"], tensors["labels"]
-    complete = labels.unique().tolist() == list(range(len(classes))) and len(images) == len(labels)
-    if not complete or not (images.ndim == _IMAGE_DIMENSIONS and images.min() >= 0 and images.max() <= 1):
-        found = f"{len(images)} images with {len(labels)} labels from {labels.unique().tolist()[:5]} …"
-        raise InputError(
-            f"{folder} holds {found}; expected at least one image with values in [0, 1] for each of "
-            f"{len(classes)} classes. Distil again with: {made_by}"
-        )
-    return images, labels
+    folder = Path(path)
+    if (folder / TENSORS).is_file() or (folder / "settings.json").is_file():
+        tensors, metadata = read_tensors(folder / TENSORS)
+        images, labels, classes = tensors["images"], tensors["labels"], tuple(metadata["classes"])
+        sound = images.ndim == 4 and len(images) == len(labels) > 0
+        if not (sound and 0 <= images.min() <= images.max() <= 1 and labels.min() >= 0):
+            raise DamagedFileError(folder / TENSORS, "holds no labelled images with values in [0, 1]")
+        if labels.max() >= len(classes):
+            raise DamagedFileError(folder / TENSORS, f"has labels beyond its {len(classes)} classes")
+        return DistilledSet(images, labels, classes, metadata["facts"])
+    return _load_folders(folder)
+
+
+def _load_folders(folder: Path) -> DistilledSet:
+    parts = [folder / name for name in (EXPORTED_IMAGES, "images") if (folder / name).is_dir()]
+    base = parts[0] if parts else folder
+    files = sorted(path for path in base.glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise InputError(f"{folder} holds no distilled set: neither {TENSORS} nor <class>/<image> folders.")
+    classes = tuple(sorted({file.parent.name for file in files}))
+    images = [_to_tensor(file) for file in files]
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) > 1:
+        raise InputError(f"{folder}: the images have different sizes: {sorted(shapes)[:3]}.")
+    labels = torch.tensor([classes.index(file.parent.name) for file in files])
+    return DistilledSet(torch.stack(images), labels, classes)
+
+
+def _to_tensor(path: Path) -> Float[Tensor, "3 h w"]:
+    picture = decode_file(path)
+    flat = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    return flat.reshape(picture.height, picture.width, 3).permute(2, 0, 1).float() / 255
+
+
+def class_folders(classes: Sequence[str]) -> list[str]:
+    """A folder name for every class, such that readers that sort folders number the classes as we do."""
+    plain = [name.translate(_UNSAFE) for name in classes]
+    by_number = sorted(plain, key=_natural)
+    if plain == sorted(plain) == by_number and len({*plain}) == len(plain) and not {"", ".", ".."} & {*plain}:
+        return plain
+    digits = len(str(len(classes) - 1))
+    return [f"{label:0{digits}}_{name}" for label, name in enumerate(plain)]
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """timm's order: runs of digits as numbers, letters without case."""
+    parts = re.split(r"(\d+)", name.lower())
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+
+
+def picture_names(classes: Sequence[str], labels: Sequence[int], folder: str = "images") -> list[str]:
+    """`<folder>/<class>/<k>.png` for the k-th image of every class, in the order of `labels`."""
+    folders = class_folders(classes)
+    seen: dict[int, int] = {}
+    names = []
+    for label in labels:
+        number = seen[label] = seen.get(label, -1) + 1
+        names.append(f"{folder}/{folders[label]}/{number}.png")
+    return names
+
+
+def image_grid(images: Float[Tensor, "n 3 h w"], columns: int | None = None) -> Float[Tensor, "3 H W"]:
+    """Images side by side on white, small ones enlarged to be looked at.
+
+    Args:
+        images: values in [0, 1].
+        columns: images in a row; by default all, up to 20.
+    """
+    scale = max(1, _SHOWN_SIDE // images.shape[-1])
+    shown = functional.interpolate(images, scale_factor=scale, mode="nearest")
+    count, _, height, width = shown.shape
+    across = columns or min(count, _WIDEST)
+    down = math.ceil(count / across)
+    canvas = torch.ones(3, down * (height + _GAP) - _GAP, across * (width + _GAP) - _GAP)
+    for index, image in enumerate(shown):
+        top, left = index // across * (height + _GAP), index % across * (width + _GAP)
+        canvas[:, top : top + height, left : left + width] = image
+    return canvas

@@ -1,0 +1,1 @@
+"""The pipeline's stages, a verb a file, and the commands around it."""

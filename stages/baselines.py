@@ -1,24 +1,26 @@
 """Stage `baselines`: choose real images, and measure what the full data set reaches, from features alone."""
 
-from lgm_core.layout import remaking
-from stages.boundary import check_cell, read_layout, read_machine, read_params, run_stage
+if __name__ == "__main__":
+    from stages.process import run_stage
+
+    run_stage("baselines", __doc__, "dataset backbone")
+
+from lgm_core.evaluation.full_data import evaluate_full, full_probe_facts
+from lgm_core.evaluation.selection import select_baselines
+from lgm_core.features.cache import load_features
+from lgm_core.foundation.provenance import Measurement
+from lgm_core.foundation.seeds import derive_seed
+from lgm_core.foundation.store import write_json
+from stages.machine import read_machine
+from stages.params import check_cell, read_layout, read_params
 
 
 def main(dataset: str, backbone: str) -> None:
     """Select Centroids and Random, probe the full data set, compute the ceilings."""
-    params = read_params()
+    params, machine = read_params(), read_machine()
     check_cell(params, dataset, backbone)
-    from lgm_core.ceilings import evaluate_full, full_probe_facts
-    from lgm_core.features import load_features
-    from lgm_core.provenance import Measurement
-    from lgm_core.seeds import derive_seed
-    from lgm_core.selection import select_baselines
-    from lgm_core.store import write_json
-
-    layout, machine = read_layout(params), read_machine()
-    measurement = Measurement(machine.device)
-    made_by = remaking("features", dataset, backbone)
-    cache = load_features(layout.features(dataset, backbone), made_by=made_by)
+    cell, measurement = read_layout(params).cell(dataset, backbone), Measurement(machine.device)
+    cache = load_features(cell.features)
     # Random draws are named by the data set alone: every backbone is shown the same random images.
     selection = select_baselines(
         cache,
@@ -30,9 +32,5 @@ def main(dataset: str, backbone: str) -> None:
     accuracies = evaluate_full(cache, params.probe, seed=seed, device=machine.device)
     facts = {"dataset": dataset, "backbone": backbone, "ipc": params.method.ipc, "seed": params.seed}
     facts |= full_probe_facts(params.probe)
-    write_json(layout.baselines(dataset, backbone), {**facts, **accuracies, "selection": selection})
-    measurement.write(layout.run("baselines", dataset, backbone))
-
-
-if __name__ == "__main__":
-    run_stage(main, ("dataset", "backbone"))
+    write_json(cell.baselines, {**facts, **accuracies, "selection": selection})
+    measurement.write(cell.run("baselines"))

@@ -1,59 +1,53 @@
-"""Stage `distill`: Linear Gradient Matching of one data set under one backbone."""
+"""Stage `distill`: Linear Gradient Matching of one data set under one backbone, or of a variant of it."""
 
-from lgm_core.layout import remaking
-from stages.boundary import (
-    check_cell,
-    checkpoint_folder,
-    finishing_steps,
-    losses_on,
-    progress_bar,
-    read_layout,
-    read_machine,
-    read_params,
-)
-from stages.launch import run_shared_stage
+if __name__ == "__main__":
+    from stages.process import run_stage
+
+    run_stage("distill", __doc__, "dataset source [variant]", shared=True)
+
+from dataclasses import asdict, replace
+
+from lgm_core.features.cache import load_features
+from lgm_core.foundation.provenance import Measurement, versions
+from lgm_core.foundation.ranks import own_ranks
+from lgm_core.foundation.seeds import derive_seed
+from lgm_core.foundation.store import read_json
+from lgm_core.method.distiller import Distiller
+from lgm_core.method.real import real_bank
+from lgm_core.method.resuming import Checkpoints, Keeper, run_facts
+from stages.machine import read_machine
+from stages.params import check_cell, checkpoint_folder, read_layout, read_params
+from stages.process import finishing_steps
+from stages.progress import losses_on, progress_bar
 
 
-def main(dataset: str, backbone: str, variant: str = "") -> None:
-    """Distil `dataset` with `backbone` and what `variant`, `<group>/<name>`, changes, from the same draws."""
-    params = read_params()
-    check_cell(params, dataset, backbone)
-    from lgm_core.bank import real_bank
-    from lgm_core.checkpoint import Checkpoints, Keeper, run_facts
-    from lgm_core.distill import Distiller
-    from lgm_core.distilled import save_distilled
-    from lgm_core.features import load_features
-    from lgm_core.parallel import own_ranks
-    from lgm_core.provenance import Measurement
-    from lgm_core.seeds import derive_seed
-    from lgm_core.store import read_json
-    from stages.models import opened
-
-    layout, machine, ranks = read_layout(params), read_machine(), own_ranks()
-    overrides = read_json(layout.overrides(dataset), made_by=f"dvc repro overrides@{dataset}")
-    method, measurement = params.variant(variant, overrides), Measurement(machine.device)
-    made_by = remaking(params.stage("features", backbone), dataset, backbone)
-    cache = load_features(layout.features(dataset, backbone), made_by=made_by)
+def main(dataset: str, source: str, variant: str = "") -> None:
+    """Distil `dataset` with `source` and what `variant`, `<group>/<name>`, changes, from the same draws."""
+    params, machine, ranks = read_params(), read_machine(), own_ranks()
+    check_cell(params, dataset, source)
+    cell, measurement = read_layout(params).cell(dataset, source, variant), Measurement(machine.device)
+    method = params.variant(variant, read_json(cell.overrides))
     distiller = Distiller(
-        opened(params, backbone, machine),
-        real_bank(cache, method),
+        machine.open(params, source),
+        real_bank(load_features(cell.features), method),
         method,
-        seed=derive_seed(params.seed, "distill", dataset, backbone),
+        seed=derive_seed(params.seed, "distill", dataset, source),
         micro_batch=machine.micro_batch,
         ranks=ranks,
     )
-    row, statistics = params.backbone(backbone), params.normalization
-    facts = run_facts(distiller, dataset=dataset, backbone=row, normalization=statistics)
-    checkpoints = Checkpoints(checkpoint_folder(params, dataset, backbone, variant), facts)
+    facts = run_facts(
+        distiller,
+        dataset=dataset,
+        backbone=asdict(params.backbone(source)),
+        normalization=params.normalization,
+    )
+    checkpoints = Checkpoints(checkpoint_folder(cell), facts)
     with finishing_steps() as ending, Keeper(distiller, checkpoints, params.checkpoint, ending) as keep:
-        with progress_bar(method.steps, f"distill {dataset} {backbone}", "steps", shown=ranks.first) as bar:
+        with progress_bar(method.steps, f"distill {dataset} {source}", "steps", shown=ranks.first) as bar:
             bar.update(distiller.state.step)
             result = distiller.run(losses_on(bar), keep)
         if ranks.first:
-            facts = {"dataset": dataset, "backbone": backbone, "variant": variant, "seed": params.seed}
-            save_distilled(layout.distilled(dataset, backbone, variant), result, cache.classes, method, facts)
-            measurement.write(layout.run("distill", dataset, backbone, variant), keep.seconds())
-
-
-if __name__ == "__main__":
-    run_shared_stage(main, ("dataset", "backbone"), ("variant",))
+            made = {"dataset": dataset, "backbone": source, "variant": variant, "seed": params.seed}
+            made |= {"method": asdict(method), "versions": versions()}
+            replace(result, facts=made).save(cell.distilled)
+            measurement.write(cell.run("distill"), keep.seconds())

@@ -1,44 +1,42 @@
-"""Write a distilled set for other people's tools: python -m stages.export <dataset> <backbone> <folder>."""
+"""Write a distilled set for other people's tools: python -m stages.export <dataset> <source> <folder>."""
 
+if __name__ == "__main__":
+    from stages.process import run_stage
+
+    run_stage("export", __doc__, "dataset source folder")
+
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from stages.boundary import check_cell, named, read_layout, read_params, run_stage
+from lgm_core.data.sources import dataset_license
+from lgm_core.distilled import load_distilled
+from lgm_core.foundation.store import read_json
+from lgm_core.models.catalogue import backbone_row
+from lgm_core.reporting.release import data_card, export_distilled
+from lgm_core.settings.method import with_overrides
+from stages.params import check_cell, read_layout, read_params
 
 
-def main(dataset: str, backbone: str, folder: str) -> None:
-    """Export what `backbone` distilled from `dataset`, with its accuracies on every backbone."""
+def main(dataset: str, source: str, folder: str) -> None:
+    """Export what `source` distilled from `dataset`, with its accuracies on every backbone."""
     params = read_params()
-    check_cell(params, dataset, backbone)
-    from dataclasses import asdict, replace
-
-    from lgm_core.backbones import source_row
-    from lgm_core.datasets import dataset_license
-    from lgm_core.export import data_card, export_distilled, load_distilled
-    from lgm_core.specs import with_overrides
-    from lgm_core.store import read_json
-
-    layout = read_layout(params)
-    overrides = read_json(layout.overrides(dataset), made_by=f"dvc repro overrides@{dataset}")
-    measured = read_json(layout.probe(dataset, backbone), made_by=f"dvc repro probe@{dataset}-{backbone}")
-    row = source_row(named(params.backbones, backbone, "backbones"))
+    check_cell(params, dataset, source)
+    cell = read_layout(params).cell(dataset, source)
+    measured, row = read_json(cell.probe), backbone_row(params.backbone(source))
     facts = {
         "dataset": dataset,
-        "backbone": backbone,
+        "backbone": source,
         "settings": {
-            "source": params.datasets[dataset]["source"],
+            "source": params.datasets[dataset].source,
             "weights": f"{row.library}:{row.tag}",
             "normalization": params.normalization,
             "seed": params.seed,
-            **asdict(with_overrides(params.method, overrides)),
+            **asdict(with_overrides(params.method, read_json(cell.overrides))),
         },
     }
-    distilled = replace(load_distilled(layout.distilled(dataset, backbone)), facts=facts)
+    distilled = replace(load_distilled(cell.distilled), facts=facts)
     accuracies = {target: sets["distilled"] for target, sets in measured["targets"].items()}
     terms = dataset_license(params.datasets[dataset])
     card = data_card(distilled, accuracies, image_terms=terms, weight_terms=row.license)
     export_distilled(Path(folder), distilled, card)
     print(f"{len(distilled.images)} images in {len(distilled.classes)} classes: {folder}")
-
-
-if __name__ == "__main__":
-    run_stage(main, ("dataset", "backbone", "folder"))

@@ -1,39 +1,30 @@
-"""Stage `figures`: draw one figure from the cells."""
+"""Stage `figures`: draw one figure from the results."""
 
-from typing import Any
+if __name__ == "__main__":
+    from stages.process import run_stage
 
-from lgm_core.cells import Cells
-from lgm_core.errors import InputError
-from lgm_core.figures import FIGURES, PANEL_FIGURES, PLOT_FIGURES, figure_caption, plotted_data
-from lgm_core.panels import save_panels
-from lgm_core.plots import save_plot
-from lgm_core.store import write_text
-from stages.boundary import named, read_layout, read_machine, read_params, run_stage
+    run_stage("figures", __doc__, "name")
+
+from lgm_core.data.catalogue import about
+from lgm_core.foundation.store import write_text
+from lgm_core.reporting.figures import FIGURES, draw_figure, figure_caption, plotted_data
+from lgm_core.reporting.panels import save_panels
+from lgm_core.reporting.plots import save_plot
+from lgm_core.reporting.results import Results
+from stages.params import read_layout, read_params
 
 
 def main(name: str) -> None:
-    """Draw figure `name`: a PNG, and an SVG where it is a plot."""
+    """Draw figure `name`: a PNG, an SVG where it is a plot; one that shows no data set says so."""
     params = read_params()
-    if name not in FIGURES:
-        raise InputError(f"{name!r} is no figure; there are: {', '.join(FIGURES)}.")
     layout = read_layout(params)
-    cells = Cells(layout)
-
-    def splits(dataset: str) -> Any:
-        from lgm_core.datasets import load_splits
-
-        return load_splits(named(params.datasets, dataset, "datasets"), read_machine().data_root)
-
-    if name in PANEL_FIGURES:
-        panels = PANEL_FIGURES[name](cells, params, splits)
-        save_panels(panels, figure_caption(name, params), layout.figure(name, ".png"))
-        return
-    figure = PLOT_FIGURES[name](cells, params)
-    save_plot(figure, layout.figure(name, ".png"), layout.figure(name, ".svg"))
-    data = plotted_data(name, cells, params)
-    if data is not None:
-        write_text(layout.figure(name, ".csv"), data)
-
-
-if __name__ == "__main__":
-    run_stage(main, ("name",))
+    results = Results(layout)
+    drawn = draw_figure(name, results, params)
+    captions = {dataset: about(source.source) for dataset, source in params.datasets.items()}
+    paths = [layout.figure(name, suffix) for suffix in FIGURES[name].suffixes if suffix != ".csv"]
+    if isinstance(drawn, list):
+        save_panels(drawn, figure_caption(name, params, captions), *paths)
+    else:
+        save_plot(drawn, *paths)
+    if FIGURES[name].data is not None:
+        write_text(layout.figure(name, ".csv"), plotted_data(name, results, params))

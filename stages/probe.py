@@ -1,58 +1,58 @@
-"""Stage `probe`: what one backbone distilled, on every backbone; with --images: `stages.probe_images`."""
+"""Stage `probe`: what one source distilled, on every backbone, and its real baselines on the source itself.
 
-import importlib
-import sys
+With --images: probe any image set on any backbone (`python -m stages.probe_images --help`).
+"""
 
-from lgm_core.layout import remaking
-from stages.boundary import check_cell, progress_bar, read_layout, read_machine, read_params
-from stages.launch import run_shared_stage
+if __name__ == "__main__":
+    from stages.process import run_elsewhere, run_stage
+
+    run_elsewhere("--images", "probe_images")
+    run_stage("probe", __doc__, "dataset source [variant]", shared=True)
+
+from lgm_core.data.integrity import unchanged
+from lgm_core.data.sources import load_images
+from lgm_core.distilled import load_distilled
+from lgm_core.evaluation.neighbors import find_neighbors, save_neighbors
+from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets, probe_facts, real_baselines
+from lgm_core.features.cache import load_features
+from lgm_core.foundation.provenance import Measurement
+from lgm_core.foundation.ranks import own_ranks
+from lgm_core.foundation.seeds import derive_seed
+from lgm_core.foundation.store import read_json, write_json
+from stages.machine import read_machine
+from stages.params import check_cell, read_layout, read_params
+from stages.progress import progress_bar
 
 
 def main(dataset: str, source: str, variant: str = "") -> None:
     """Evaluate what `source` distilled on all backbones; if not a variant, real images on `source` too."""
-    params = read_params()
+    params, machine, ranks = read_params(), read_machine(), own_ranks()
     check_cell(params, dataset, source)
-    from lgm_core.datasets import load_images
-    from lgm_core.distilled import load_distilled
-    from lgm_core.evaluation import LabeledImages, evaluate_sets, probe_facts, real_baselines
-    from lgm_core.features import load_features
-    from lgm_core.integrity import unchanged
-    from lgm_core.neighbors import find_neighbors, save_neighbors
-    from lgm_core.parallel import own_ranks
-    from lgm_core.provenance import Measurement
-    from lgm_core.seeds import derive_seed
-    from lgm_core.store import read_json, write_json
-    from stages.models import opened
-
-    layout, machine, ranks = read_layout(params), read_machine(), own_ranks()
-    size, side, measurement = params.method.input_size, params.method.resolution, Measurement(machine.device)
+    layout, measurement = read_layout(params), Measurement(machine.device)
+    cell, size, side = (
+        layout.cell(dataset, source, variant),
+        params.method.input_size,
+        params.method.resolution,
+    )
     train = load_images(params.datasets[dataset], "train", machine.data_root)
-    folder, again = layout.distilled(dataset, source, variant), remaking("distill", dataset, source, variant)
-    images, labels = load_distilled(folder, train.classes, made_by=again)
-    again = remaking("features", dataset, source)
-    train = unchanged(train, "train", layout.features(dataset, source), made_by=again)
+    train = unchanged(train, "train", cell.features)
+    found = load_distilled(cell.distilled)
+    distilled = LabeledImages(found.images, found.labels_in(train.classes))
     targets = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
-        cache = load_features(layout.features(dataset, target), made_by=remaking("features", dataset, target))
-        model, sets = opened(params, target, machine), {"distilled": [LabeledImages(images, labels)]}
+        cache = load_features(layout.cell(dataset, target).features)
+        model, sets = machine.open(params, target), {"distilled": [distilled]}
         if target == source:
-            near = find_neighbors(model, cache, images, labels, size)
-            save_neighbors(layout.neighbors(dataset, source, variant), near, train, labels, side)
+            near = find_neighbors(model, cache, distilled.images, distilled.labels, size)
+            save_neighbors(cell.neighbors, near, train, distilled.labels, side)
             if not variant:
-                again = remaking("baselines", dataset, source)
-                real = read_json(layout.baselines(dataset, source), made_by=again)
-                sets |= real_baselines(train, near.numbers, real["selection"], side)
+                chosen = read_json(cell.baselines)["selection"]
+                sets |= real_baselines(train, near.numbers, chosen, side)
         how = {"input_size": size, "seed": derive_seed(params.seed, "probe", dataset, source, target)}
         with progress_bar(sum(map(len, sets.values())), f"probe {dataset} on {target}", "sets") as bar:
             targets[target] = evaluate_sets(model, cache, sets, params.probe, **how, progress=bar.update)
-    every = {"targets": {target: found for part in ranks.collect(targets) for target, found in part.items()}}
+    every = {"targets": {target: runs for part in ranks.collect(targets) for target, runs in part.items()}}
     if ranks.first:
         facts = probe_facts(params.probe, dataset=dataset, source=source, variant=variant, seed=params.seed)
-        write_json(layout.probe(dataset, source, variant), facts | every)
-        measurement.write(layout.run("probe", dataset, source, variant))
-
-
-if __name__ == "__main__":
-    if "--images" in sys.argv:  # by name, so that the pipeline's cells do not depend on that module
-        sys.exit(importlib.import_module("stages.probe_images").run())
-    run_shared_stage(main, ("dataset", "source"), ("variant",))
+        write_json(cell.probe, facts | every)
+        measurement.write(cell.run("probe"))

@@ -1,59 +1,46 @@
-"""Probe any image set on any backbone: python -m stages.probe --images DIR --backbone NAME [--dataset NAME].
+"""Probe any image set on any backbone: python -m stages.probe_images --images DIR --backbone NAME.
 
 DIR is an export, a result folder, or class folders. NAME is a backbone of params.yaml or a source such as
-timm:<tag>. The data set, whose test images decide, is the set's own unless it is given.
+timm:<tag>. The data set, whose test images decide, is the set's own unless --dataset names another.
 """
 
-import argparse
-import sys
+if __name__ == "__main__":
+    from stages.process import run_stage
+
+    run_stage("probe_images", __doc__, options=("images", "backbone", "[dataset]"))
+
 from statistics import fmean, pstdev
 
-from lgm_core.errors import InputError
-from stages.boundary import named, progress_bar, read_machine, read_params, run_stage
+from lgm_core.data.sources import load_images
+from lgm_core.distilled import load_distilled
+from lgm_core.evaluation.small_sets import probe
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.seeds import derive_seed
+from lgm_core.foundation.sources import BackboneSource
+from lgm_core.models.libraries import open_backbone
+from stages.machine import read_machine
+from stages.params import check_cell, read_params
+from stages.progress import progress_bar
 
 
-def main(images: str, backbone: str, dataset: str) -> None:
+def main(images: str, backbone: str, dataset: str = "") -> None:
     """Print the accuracies of probes and of 1-NN."""
-    params = read_params()
-    from dataclasses import replace
-
-    from lgm_core.backbones import open_backbone
-    from lgm_core.datasets import load_images
-    from lgm_core.evaluation import LabeledImages, evaluate_sets
-    from lgm_core.export import load_distilled
-    from lgm_core.extraction import extract_test
-    from lgm_core.seeds import derive_seed
-
-    found = load_distilled(images)
+    params, machine, found = read_params(), read_machine(), load_distilled(images)
     dataset = dataset or found.facts.get("dataset", "")
     if not dataset:
         raise InputError(f"{images} does not say what it was distilled from; add --dataset <name>.")
-    machine, spec = read_machine(), params.features()
-    test = load_images(named(params.datasets, dataset, "datasets"), "test", machine.data_root)
+    check_cell(params, dataset)
+    test = load_images(params.datasets[dataset], "test", machine.data_root)
     model = open_backbone(
-        params.backbones.get(backbone, {"source": backbone}),
-        input_size=spec.input_size,
+        params.backbones.get(backbone, BackboneSource(backbone)),
+        input_size=params.method.input_size,
         normalization=params.normalization,
         device=machine.device,
         precision=machine.precision,
     )
-    sets = {"images": [LabeledImages(found.images, found.labels_in(test.classes))]}
-    with progress_bar(len(test), f"test images of {dataset}", "images") as bar:
-        cache = extract_test(model, test, spec, workers=machine.workers, progress=bar.update)
     seed = derive_seed(params.seed, "probe images", dataset, backbone)
-    # There are no training features to hold out for early stopping: the final epoch counts.
-    probe = replace(params.probe, patience=0)
-    result = evaluate_sets(model, cache, sets, probe, input_size=spec.input_size, seed=seed)["images"]
+    with progress_bar(len(test), f"test images of {dataset}", "images") as bar:
+        how = {"seed": seed, "workers": machine.workers, "progress": bar.update}
+        result = probe(model, found, test, params.probe, **how)
     for measure, runs in result.items():
         print(f"{measure:17} {fmean(runs):.2f} ± {pstdev(runs):.2f} % over {len(runs)} runs")
-
-
-def run() -> None:
-    """Read the options and probe."""
-    parser = argparse.ArgumentParser(prog="python -m stages.probe", description=__doc__)
-    parser.add_argument("--images", required=True)
-    parser.add_argument("--backbone", required=True)
-    parser.add_argument("--dataset")
-    given = parser.parse_args()
-    sys.argv[1:] = [given.images, given.backbone, given.dataset or ""]
-    run_stage(main, ("images", "backbone", "dataset"))

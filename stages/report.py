@@ -1,17 +1,20 @@
 """Stage `report`: one static page with all tables, figures and images of the active suite."""
 
-from lgm_core.cells import Cells
-from lgm_core.report import write_report
-from stages.boundary import read_layout, read_params, run_stage
+if __name__ == "__main__":
+    from stages.process import run_stage
+
+    run_stage("report", __doc__)
+
+from lgm_core.data.catalogue import about
+from lgm_core.reporting.page import write_report
+from lgm_core.reporting.results import Results
+from stages.params import read_layout, read_params
 
 
 def main() -> None:
     """Write the report folder."""
     params = read_params()
     layout = read_layout(params)
-    write_report(Cells(layout), params, layout.report)
+    captions = {dataset: about(source.source) for dataset, source in params.datasets.items()}
+    write_report(Results(layout), params, captions, layout.report)
     print(f"Open {layout.report / 'index.html'}, or serve it: python -m http.server 8000 -d {layout.report}")
-
-
-if __name__ == "__main__":
-    run_stage(main, ())

@@ -1,11 +1,16 @@
 """Switch the active suite: copy suites/<name>.yaml over params.yaml, unless that would lose hand edits."""
 
+if __name__ == "__main__":
+    from stages.process import run_stage
+
+    run_stage("suite", __doc__, "name", params=False)
+
 import difflib
 from pathlib import Path
 
-from lgm_core.errors import InputError
-from lgm_core.store import write_text
-from stages.boundary import PARAMS_FILE, run_stage
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.store import write_text
+from stages.params import PARAMS_FILE
 
 SUITES = Path("suites")
 
@@ -43,7 +48,3 @@ def main(name: str) -> None:
             )
     write_text(PARAMS_FILE, suites[name])
     print(f"The active suite is {name}. Results of the other suites stay where they are.")
-
-
-if __name__ == "__main__":
-    run_stage(main, ("name",))

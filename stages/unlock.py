@@ -5,11 +5,14 @@ repro` ends with "RWLock-file … JSON structure is corrupted". A whole file is 
 entries of processes that are gone.
 """
 
+if __name__ == "__main__":
+    from stages.process import run_stage
+
+    run_stage("unlock", __doc__, params=False)
+
 import json
 import time
 from pathlib import Path
-
-from stages.boundary import run_stage
 
 _FILE = Path(".dvc/tmp/rwlock")
 _LOOKS, _SECONDS_BETWEEN = 5, 0.2
@@ -29,7 +32,3 @@ def main() -> None:
             return
     _FILE.unlink(missing_ok=True)
     print(f"{_FILE} had been cut in half by a kill, and is removed.")
-
-
-if __name__ == "__main__":
-    run_stage(main, ())

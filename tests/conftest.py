@@ -31,8 +31,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("repeatable")
 
-from lgm_core.backbones import FrozenBackbone  # noqa: E402 (the hook must be there first)
-from lgm_core.specs import MethodSpec, Params, parse_params  # noqa: E402
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.settings.method import MethodSettings
+from lgm_core.settings.params import Params, parse_params
 
 
 def _merged(base: Any, changes: Any) -> Any:
@@ -61,7 +62,7 @@ def params(suite: dict[str, Any]) -> Callable[..., Params]:
 
 
 @pytest.fixture
-def method(params: Callable[..., Params]) -> Callable[..., MethodSpec]:
+def method(params: Callable[..., Params]) -> Callable[..., MethodSettings]:
     """`method(steps=3)`: the embedded suite's method with some keys replaced."""
     return lambda **changes: params(**changes).method
 

@@ -121,7 +121,7 @@ class FewViews:
 
     def __call__(self) -> None:
         """Install it in this process, for good."""
-        from lgm_core.backbones import FrozenBackbone
+        from lgm_core.models.frozen import FrozenBackbone
 
         forward, most = FrozenBackbone.forward, self.views
 

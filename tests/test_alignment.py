@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from lgm_core.alignment import alignment_matrix, mutual_knn, nearest_neighbors
-from lgm_core.errors import InputError
-from lgm_core.seeds import named_generator
-from lgm_core.specs import AlignmentSpec
+from lgm_core.evaluation.alignment import alignment_matrix, mutual_knn, nearest_neighbors
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.seeds import named_generator
+from lgm_core.settings.evaluation import AlignmentSettings
 
 
 def _gaussian(count: int, width: int, seed: int) -> Tensor:
@@ -91,7 +91,7 @@ def test_too_many_neighbours_name_the_setting_and_its_range(count: int) -> None:
 
 def test_matrix_holds_every_pair_on_the_same_random_samples() -> None:
     features = {"a": _gaussian(50, 4, 0), "b": _gaussian(50, 6, 1)}
-    spec = AlignmentSpec(neighbors=5, samples=30, seed=3)
+    spec = AlignmentSettings(neighbors=5, samples=30, seed=3)
     result = alignment_matrix(features, spec)
     chosen = torch.randperm(50, generator=named_generator(3, "alignment"))[:30]
     expected = mutual_knn(features["a"][chosen], features["b"][chosen], 5)
@@ -101,5 +101,5 @@ def test_matrix_holds_every_pair_on_the_same_random_samples() -> None:
 
 
 def test_fewer_images_than_samples_are_all_used() -> None:
-    result = alignment_matrix({"a": _gaussian(20, 4, 0)}, AlignmentSpec(neighbors=5, samples=1000, seed=0))
+    result = alignment_matrix({"a": _gaussian(20, 4, 0)}, AlignmentSettings(neighbors=5, samples=1000, seed=0))
     assert result["samples"] == 20

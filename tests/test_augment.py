@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 
-from lgm_core.augment import Views, apply_views, center_crop, draw_for, draw_views, view
-from lgm_core.errors import InputError
-from lgm_core.specs import AugmentSpec
+from lgm_core.features.augment import Views, apply_views, center_crop, draw_for, draw_views, view
+from lgm_core.foundation.errors import InputError
+from lgm_core.settings.method import AugmentSettings
 
-PLAIN = AugmentSpec(
+PLAIN = AugmentSettings(
     flip_probability=0.5,
     crop_scale=(0.08, 1.0),
     crop_ratio=(3 / 4, 4 / 3),
@@ -53,7 +53,7 @@ def _ordered(low: float, high: float) -> st.SearchStrategy[tuple[float, float]]:
 
 
 LEGAL_SPECS = st.builds(
-    AugmentSpec,
+    AugmentSettings,
     flip_probability=st.floats(0, 1),
     crop_scale=_ordered(1e-4, 1),
     crop_ratio=_ordered(1e-3, 1e3),
@@ -64,7 +64,7 @@ LEGAL_SPECS = st.builds(
 
 
 @given(LEGAL_SPECS, st.integers(0, 2**31))
-def test_crops_never_leave_the_image(spec: AugmentSpec, seed: int) -> None:
+def test_crops_never_leave_the_image(spec: AugmentSettings, seed: int) -> None:
     left, top, width, height = draw_views(64, spec, _generator(seed)).window.unbind(dim=1)
     assert (width > 0).all()
     assert (height > 0).all()
@@ -73,7 +73,7 @@ def test_crops_never_leave_the_image(spec: AugmentSpec, seed: int) -> None:
 
 
 @given(LEGAL_SPECS, st.integers(0, 2**31))
-def test_windows_cover_an_allowed_area_or_are_the_centred_fallback(spec: AugmentSpec, seed: int) -> None:
+def test_windows_cover_an_allowed_area_or_are_the_centred_fallback(spec: AugmentSettings, seed: int) -> None:
     left, top, width, height = draw_views(64, spec, _generator(seed)).window.double().unbind(dim=1)
     area, ratio = width * height, width / height
     low, high = spec.crop_scale
@@ -157,7 +157,7 @@ def test_view_samples_the_window_of_the_flipped_image_bilinearly() -> None:
 
 
 @given(LEGAL_SPECS.map(lambda spec: replace(spec, noise_std=0.0, noise_mean=0.0)), st.integers(0, 2**31))
-def test_no_padding_value_ever_appears(spec: AugmentSpec, seed: int) -> None:
+def test_no_padding_value_ever_appears(spec: AugmentSettings, seed: int) -> None:
     images = 0.5 + 0.5 * _images(8, 6)
     views = apply_views(images, draw_views(8, spec, _generator(seed)), 9, spec)
     assert views.min() >= images.min() - EDGE
@@ -234,7 +234,7 @@ def test_part_holds_the_same_draws() -> None:
         assert torch.equal(getattr(part, name), getattr(views, name)[2:5])
 
 
-def _noise(spec: AugmentSpec, count: int = 200, side: int = 24, seed: int = 0) -> Tensor:
+def _noise(spec: AugmentSettings, count: int = 200, side: int = 24, seed: int = 0) -> Tensor:
     """What is added to a grey image."""
     images = torch.full((count, 3, side, side), 0.5)
     return apply_views(images, draw_views(count, spec, _generator(seed)), side, spec) - 0.5

@@ -16,7 +16,8 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.eva import checkpoint_filter_fn as eva_names
 from torch import Tensor, nn
 
-from lgm_core.backbones import (
+from lgm_core.foundation.errors import InputError
+from lgm_core.models.catalogue import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     OPENAI_MEAN,
@@ -24,13 +25,10 @@ from lgm_core.backbones import (
     ROWS,
     BackboneRow,
     backbone_row,
-    load_backbone,
-    open_backbone,
-    resize_positions,
-    set_input_size,
 )
-from lgm_core.checkpoints import read_state_dict
-from lgm_core.errors import InputError
+from lgm_core.models.libraries import load_backbone, open_backbone
+from lgm_core.models.positions import resize_positions, set_input_size
+from lgm_core.models.weights import read_state_dict
 
 Weights = dict[str, Tensor]
 SIZE = 224

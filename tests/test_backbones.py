@@ -15,20 +15,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lgm_core.backbones import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    ROWS,
-    BackboneRow,
-    FrozenBackbone,
-    backbone_row,
-    load_backbone,
-    open_backbone,
-    read_state_dict,
-    row_facts,
-    weights_path,
-)
-from lgm_core.errors import InputError
+from lgm_core.foundation.errors import InputError
+from lgm_core.models.catalogue import IMAGENET_MEAN, IMAGENET_STD, ROWS, BackboneRow, backbone_row, row_facts
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.models.hub import weights_path
+from lgm_core.models.libraries import load_backbone, open_backbone
+from lgm_core.models.weights import read_state_dict
 
 SIDE = 64
 LITE = ROWS["efficientnet_lite0"]

@@ -15,10 +15,10 @@ from benchmarks.cases import Case, params
 from benchmarks.measure import flops, interleaved, interleaved_processes, table
 from benchmarks.straightforward import MEAN, STD, Straightforward, augmented, probe
 from benchmarks.variance import draw
-from lgm_core.backbones import FrozenBackbone
-from lgm_core.gradients import head_gradient, matching_loss
-from lgm_core.pyramid import SyntheticImages
-from lgm_core.specs import MethodSpec
+from lgm_core.method.gradients import head_gradient, matching_loss
+from lgm_core.method.pyramid import SyntheticImages
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.settings.method import MethodSettings
 
 CPU = torch.device("cpu")
 
@@ -28,18 +28,18 @@ def _model() -> nn.Sequential:
 
 
 @pytest.fixture
-def small(method: Callable[..., MethodSpec]) -> MethodSpec:
+def small(method: Callable[..., MethodSettings]) -> MethodSettings:
     """One view of every image, eight pixels wide."""
     return method(resolution=8, input_size=8, aug_rounds=1, pyramid_start=8)
 
 
-def _straightforward(method: MethodSpec, *, frozen: bool = False) -> Straightforward:
+def _straightforward(method: MethodSettings, *, frozen: bool = False) -> Straightforward:
     generator = torch.Generator().manual_seed(0)
     real = torch.rand(6, 3, 8, 8, generator=generator), torch.arange(6) % 3
     return Straightforward(_model(), real, method, frozen=frozen)
 
 
-def test_the_straightforward_loss_and_its_pixel_gradient_are_the_librarys(small: MethodSpec) -> None:
+def test_the_straightforward_loss_and_its_pixel_gradient_are_the_librarys(small: MethodSettings) -> None:
     slow = _straightforward(small)
     head = nn.Linear(slow.width, 3)
     synthetic = torch.rand(3, 3, 8, 8, requires_grad=True)
@@ -53,14 +53,14 @@ def test_the_straightforward_loss_and_its_pixel_gradient_are_the_librarys(small:
     torch.testing.assert_close(torch.autograd.grad(found, synthetic)[0], gradient, rtol=1e-3, atol=1e-7)
 
 
-def test_the_straightforward_images_are_the_librarys(small: MethodSpec) -> None:
+def test_the_straightforward_images_are_the_librarys(small: MethodSettings) -> None:
     slow, images = _straightforward(small), SyntheticImages([0, 1, 2], small, 0)
     images.levels = slow.levels
     torch.testing.assert_close(slow.render(), images.render(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_a_straightforward_step_changes_the_images_alone(small: MethodSpec, frozen: bool) -> None:
+def test_a_straightforward_step_changes_the_images_alone(small: MethodSettings, frozen: bool) -> None:
     slow = _straightforward(small, frozen=frozen)
     weights = [weight.clone() for weight in slow.model.parameters()]
     before = slow.render().detach()

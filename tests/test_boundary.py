@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lgm_core.errors import InputError
-from lgm_core.layout import Layout
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.layout import Layout
 from stages.boundary import named, progress_bar, read_layout, read_machine, read_params, run_stage
 
 ROOT = Path(__file__).resolve().parent.parent

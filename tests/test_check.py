@@ -11,11 +11,14 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from lgm_core import inventory
-from lgm_core.backbones import FrozenBackbone, backbone_row, find_weights, hub_files, load_backbone
-from lgm_core.costs import Size, Speed, estimate, format_bytes, format_seconds, measure_speed
-from lgm_core.errors import InputError
-from lgm_core.inventory import (
+from lgm_core.foundation.errors import InputError
+from lgm_core.models.catalogue import backbone_row
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.models.hub import find_weights, hub_files
+from lgm_core.models.libraries import load_backbone
+from lgm_core.preflight import inputs as inventory
+from lgm_core.preflight.costs import Size, Speed, estimate, format_bytes, format_seconds, measure_speed
+from lgm_core.preflight.inputs import (
     DOWNLOAD,
     MISSING,
     PRESENT,
@@ -24,7 +27,7 @@ from lgm_core.inventory import (
     survey_backbones,
     survey_dataset,
 )
-from lgm_core.specs import Params, parse_params
+from lgm_core.settings.params import Params, parse_params
 
 ROOT = Path(__file__).resolve().parent.parent
 

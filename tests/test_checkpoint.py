@@ -13,17 +13,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lgm_core.backbones import FrozenBackbone, read_state_dict
-from lgm_core.checkpoint import Checkpoints, Keeper, code_checksum, differences, pack, run_facts, unpack
-from lgm_core.distill import Distilled, Distiller, RealBank
-from lgm_core.errors import InputError
-from lgm_core.specs import CheckpointSpec, MethodSpec
-from lgm_core.store import write_tensors
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.store import write_tensors
+from lgm_core.method.distiller import Distilled, Distiller
+from lgm_core.method.real import RealBank
+from lgm_core.method.resuming import Checkpoints, Keeper, code_checksum, differences, pack, run_facts, unpack
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.models.weights import read_state_dict
+from lgm_core.settings.method import CheckpointSettings, MethodSettings
 
 FACTS = {"seed": 1, "method": {"steps": 10, "crop_scale": (0.5, 1.0)}}
 STATE = {"step": 3, "levels": [torch.arange(6.0).reshape(2, 3)], "rate": 0.1, "done": None}
-EVERY = CheckpointSpec(steps=1, minutes=1000.0)
-NEVER = CheckpointSpec(steps=10**6, minutes=10.0**6)
+EVERY = CheckpointSettings(steps=1, minutes=1000.0)
+NEVER = CheckpointSettings(steps=10**6, minutes=10.0**6)
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 KEYS = st.integers() | st.text()
@@ -162,7 +164,7 @@ def test_without_an_intact_checkpoint_the_run_starts_over_and_says_so(
 
 def test_a_leftover_of_a_killed_write_is_not_read_and_is_removed(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 5)
-    from lgm_core import store
+    from lgm_core.foundation import store
 
     path = files(checkpoints)[0]
     host = store._temporary(path).name.rsplit(".", 3)[1]
@@ -196,7 +198,7 @@ def test_a_checkpoint_of_another_format_is_passed_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved(tmp_path, 5)
-    monkeypatch.setattr("lgm_core.checkpoint._FORMAT", 2)
+    monkeypatch.setattr("lgm_core.method.resuming._FORMAT", 2)
     assert saved(tmp_path).load() is None
     assert "format: 1 there, 2 here" in caplog.text
 
@@ -241,7 +243,7 @@ def test_a_state_that_is_not_finite_is_not_saved_and_the_last_good_one_is_kept(
 
 
 def test_code_is_part_of_what_a_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lgm_core import seeds
+    from lgm_core.foundation import seeds
 
     before = code_checksum()
     edited = tmp_path / "seeds.py"
@@ -256,7 +258,7 @@ def test_code_is_part_of_what_a_run_is(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def distiller(
-    method: Callable[..., MethodSpec], tiny_backbone: Callable[..., FrozenBackbone]
+    method: Callable[..., MethodSettings], tiny_backbone: Callable[..., FrozenBackbone]
 ) -> Callable[..., Distiller]:
     """`distiller(optimizer="sgd")`: a run of 9 steps over two classes with two growths."""
 
@@ -312,13 +314,13 @@ def test_a_resumed_run_keeps_the_micro_batch_and_the_time(
     tmp_path: Path, distiller: Callable[..., Distiller], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parts of other sizes would add up to other last bits."""
-    monkeypatch.setattr("lgm_core.distill.fitting_views", lambda *_, **__: 3)
+    monkeypatch.setattr("lgm_core.method.distiller.fitting_views", lambda *_, **__: 3)
     checkpoints = Checkpoints(tmp_path, FACTS)
     clock = iter(range(0, 10**6, 10))
-    monkeypatch.setattr("lgm_core.checkpoint.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("lgm_core.method.resuming.time.monotonic", lambda: next(clock))
     with pytest.raises(_Killed):
         _run_until(distiller(), checkpoints, 4)
-    monkeypatch.setattr("lgm_core.distill.fitting_views", lambda *_, **__: 5)
+    monkeypatch.setattr("lgm_core.method.distiller.fitting_views", lambda *_, **__: 5)
     second = distiller()
     with Keeper(second, checkpoints, NEVER) as keep:
         assert second.backoff is not None
@@ -337,7 +339,7 @@ def test_a_micro_batch_that_is_set_stays_set(tmp_path: Path, distiller: Callable
 
 
 def _steps_saved(
-    tmp_path: Path, run: Distiller, spec: CheckpointSpec, ending: Callable[[], bool] = lambda: False
+    tmp_path: Path, run: Distiller, spec: CheckpointSettings, ending: Callable[[], bool] = lambda: False
 ) -> list[int]:
     steps: list[int] = []
     checkpoints = Checkpoints(tmp_path, FACTS)
@@ -348,14 +350,14 @@ def _steps_saved(
 
 
 def test_checkpoints_come_every_so_many_steps(tmp_path: Path, distiller: Callable[..., Distiller]) -> None:
-    assert _steps_saved(tmp_path, distiller(), CheckpointSpec(steps=4, minutes=1000.0)) == [4, 8]
+    assert _steps_saved(tmp_path, distiller(), CheckpointSettings(steps=4, minutes=1000.0)) == [4, 8]
 
 
 def test_checkpoints_come_every_so_many_minutes(
     tmp_path: Path, distiller: Callable[..., Distiller], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("lgm_core.checkpoint.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("lgm_core.method.resuming.time.monotonic", lambda: clock[0])
     run = distiller()
     step = run.step
 
@@ -364,7 +366,7 @@ def test_checkpoints_come_every_so_many_minutes(
         return step()
 
     monkeypatch.setattr(run, "step", slow)
-    assert _steps_saved(tmp_path, run, CheckpointSpec(steps=1000, minutes=2.0)) == [3, 6, 9]
+    assert _steps_saved(tmp_path, run, CheckpointSettings(steps=1000, minutes=2.0)) == [3, 6, 9]
 
 
 def test_a_run_that_is_asked_to_end_saves_first(tmp_path: Path, distiller: Callable[..., Distiller]) -> None:
@@ -409,7 +411,7 @@ def test_a_run_that_breaks_down_keeps_its_last_good_checkpoint(
             with torch.no_grad():
                 run.state.images.levels[0].fill_(float("nan"))
 
-    spec = CheckpointSpec(steps=2, minutes=1000.0)
+    spec = CheckpointSettings(steps=2, minutes=1000.0)
     with (
         pytest.raises(InputError, match=r"nan at step 5.*learning_rate"),
         Keeper(run, checkpoints, spec) as keep,

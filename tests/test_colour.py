@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lgm_core.colour import correlate, decorrelation_matrix
+from lgm_core.method.color import correlate, decorrelation_matrix
 
 CORRELATION_SQRT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 

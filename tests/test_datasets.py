@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import functional as vision
 
-from lgm_core.datasets import IMAGE_SUFFIXES, decode_file, load_images, load_splits, square, squares
-from lgm_core.errors import InputError
-from lgm_core.toydata import ROWS, toy_image
+from lgm_core.data.readers import IMAGE_SUFFIXES
+from lgm_core.data.sources import load_images, load_splits
+from lgm_core.data.toy.sets import ROWS, toy_image
+from lgm_core.foundation.errors import InputError
+from lgm_core.images import decode_file, square, squares
 
 COLOURS = {"cat": (250, 10, 20), "dog": (0, 128, 255), "owl": (30, 200, 90)}
 Folder = Callable[..., Path]

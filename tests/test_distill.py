@@ -15,25 +15,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lgm_core import distill
-from lgm_core.augment import draw_views, view
-from lgm_core.backbones import FrozenBackbone
-from lgm_core.distill import Distilled, Distiller, RealBank, learning_rate, make_optimizer
-from lgm_core.errors import InputError
-from lgm_core.gradients import draw_heads
-from lgm_core.seeds import named_generator
-from lgm_core.specs import MethodSpec
+from lgm_core.features.augment import draw_views, view
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.seeds import named_generator
+from lgm_core.method import distiller as distill
+from lgm_core.method.distiller import Distilled, Distiller, learning_rate, make_optimizer
+from lgm_core.method.gradients import draw_heads
+from lgm_core.method.real import RealBank
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.settings.method import MethodSettings
 
 CLASSES, WIDTH = 3, 5
 Backbone = Callable[..., FrozenBackbone]
-Make = Callable[..., MethodSpec]
+Make = Callable[..., MethodSettings]
 
 
 @pytest.fixture
 def small(method: Make) -> Make:
     """`small(ipc=2)`: a method of 6 steps on 8 × 8 images that grows before steps 2 and 4."""
 
-    def make(**changes: Any) -> MethodSpec:
+    def make(**changes: Any) -> MethodSettings:
         base = {
             "steps": 6,
             "aug_rounds": 2,
@@ -58,12 +59,12 @@ def _bank(backbone: FrozenBackbone, *, images: int = 12, rounds: int = 2, seed: 
 
 
 def _distiller(
-    backbone: FrozenBackbone, spec: MethodSpec, *, seed: int = 0, micro_batch: int | None = None
+    backbone: FrozenBackbone, spec: MethodSettings, *, seed: int = 0, micro_batch: int | None = None
 ) -> Distiller:
     return Distiller(backbone, _bank(backbone), spec, seed=seed, micro_batch=micro_batch)
 
 
-def _in_float64(backbone: FrozenBackbone, spec: MethodSpec, micro_batch: int | None = None) -> Distiller:
+def _in_float64(backbone: FrozenBackbone, spec: MethodSettings, micro_batch: int | None = None) -> Distiller:
     """A distiller whose images are float64, as its backbone."""
     one = _distiller(backbone, spec, micro_batch=micro_batch)
     one.state.images.levels = [level.detach().double().requires_grad_() for level in one.state.images.levels]
@@ -84,7 +85,7 @@ def _assert_same(one: Distilled, other: Distilled) -> None:
 # The gradient
 
 
-def _slow_gradient(one: Distiller, spec: MethodSpec) -> tuple[Tensor, list[Tensor]]:
+def _slow_gradient(one: Distiller, spec: MethodSettings) -> tuple[Tensor, list[Tensor]]:
     """Loss and gradients of the first step by autograd alone: gradients of heads, differentiated again."""
     assert not isinstance(spec.augment, str)
     generator = named_generator(0, "heads", 0)

@@ -15,18 +15,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from lgm_core import memory
-from lgm_core.backbones import FrozenBackbone
-from lgm_core.distill import Distiller, RealBank
-from lgm_core.errors import InputError
-from lgm_core.memory import Backoff, fitting_views, free_bytes, graph_bytes, is_out_of_memory
-from lgm_core.specs import MethodSpec
-from lgm_core.synthesis import split
+from lgm_core.foundation import microbatch as memory
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.microbatch import Backoff, fitting_views, free_bytes, graph_bytes, is_out_of_memory
+from lgm_core.method.distiller import Distiller
+from lgm_core.method.real import RealBank
+from lgm_core.method.synthetic import split
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.settings.method import MethodSettings
 
 CLASSES, WIDTH, CPU = 4, 5, torch.device("cpu")
 VIEWS = CLASSES * 3
 
-Method = Callable[..., MethodSpec]
+Method = Callable[..., MethodSettings]
 Tiny = Callable[..., FrozenBackbone]
 
 

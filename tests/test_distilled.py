@@ -13,10 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from lgm_core.distill import Distilled
-from lgm_core.distilled import load_distilled, save_distilled, versions
-from lgm_core.errors import InputError
-from lgm_core.specs import MethodSpec
+from lgm_core.distilled import load_distilled, save_distilled
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.provenance import versions
+from lgm_core.method.distiller import Distilled
+from lgm_core.settings.method import MethodSettings
 
 CLASSES = ("cat", "dog")
 MADE_BY = "dvc repro -f distill@pets-vit"
@@ -29,7 +30,7 @@ def distilled(classes: int = 2, ipc: int = 2) -> Distilled:
 
 
 @pytest.fixture
-def save(tmp_path: Path, method: Callable[..., MethodSpec]) -> Callable[..., Path]:
+def save(tmp_path: Path, method: Callable[..., MethodSettings]) -> Callable[..., Path]:
     """`save(result, classes)`: a distilled set in a fresh folder."""
 
     def saved(result: Distilled | None = None, classes: tuple[str, ...] = CLASSES) -> Path:
@@ -59,7 +60,7 @@ def test_pngs_are_the_images_rounded_to_eight_bits(save: Callable[..., Path]) ->
 
 
 def test_history_and_settings_say_what_happened(
-    save: Callable[..., Path], method: Callable[..., MethodSpec]
+    save: Callable[..., Path], method: Callable[..., MethodSettings]
 ) -> None:
     folder = save()
     with (folder / "history.csv").open(encoding="utf-8", newline="") as file:

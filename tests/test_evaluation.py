@@ -9,19 +9,20 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lgm_core.augment import center_crop
-from lgm_core.backbones import FrozenBackbone
-from lgm_core.ceilings import evaluate_full
-from lgm_core.datasets import ImageSet, squares
-from lgm_core.evaluation import LabeledImages, evaluate_sets, real_baselines
-from lgm_core.features import FeatureCache
-from lgm_core.neighbors import find_neighbors
-from lgm_core.probe import hold_out
-from lgm_core.specs import Params, ProbeSpec
+from lgm_core.evaluation.full_data import evaluate_full
+from lgm_core.evaluation.neighbors import find_neighbors
+from lgm_core.evaluation.probe import hold_out
+from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets, real_baselines
+from lgm_core.features.augment import center_crop
+from lgm_core.features.cache import FeatureCache
+from lgm_core.images import ImageSet, squares
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.settings.evaluation import ProbeSettings
+from lgm_core.settings.params import Params
 
 SIDE = 12
 PURE = torch.eye(3)
-Probe = Callable[..., ProbeSpec]
+Probe = Callable[..., ProbeSettings]
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def evaluated(
     backbone: FrozenBackbone,
     cache: FeatureCache,
     sets: dict[str, list[LabeledImages]],
-    spec: ProbeSpec,
+    spec: ProbeSettings,
     seed: int = 0,
 ) -> dict[str, dict[str, list[float]]]:
     return evaluate_sets(backbone, cache, sets, spec, input_size=SIDE, seed=seed)
@@ -171,7 +172,7 @@ def test_more_views_than_fit_at_once_are_the_same_views(
     cache, sets = hard(backbone)
     spec = probe(epochs=6, learning_rate=0.5)
     whole = evaluated(backbone, cache, sets, spec)
-    monkeypatch.setattr("lgm_core.evaluation._VIEWS_AT_ONCE", 5)
+    monkeypatch.setattr("lgm_core.evaluation.small_sets._VIEWS_AT_ONCE", 5)
     assert evaluated(backbone, cache, sets, spec) == whole
 
 

@@ -16,11 +16,12 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms.functional import to_tensor
 
 import lgm_core
-from lgm_core.datasets import dataset_license, load_images
-from lgm_core.errors import InputError
-from lgm_core.export import DistilledSet, class_folders, data_card, export_distilled, load_distilled
-from lgm_core.extraction import extract_test
-from lgm_core.specs import Params
+from lgm_core.data.sources import dataset_license, load_images
+from lgm_core.distilled import DistilledSet, load_distilled
+from lgm_core.features.extraction import extract_test
+from lgm_core.foundation.errors import InputError
+from lgm_core.reporting.release import class_folders, data_card, export_distilled
+from lgm_core.settings.params import Params
 
 ROOT = Path(__file__).resolve().parent.parent
 FACTS: dict[str, Any] = {"dataset": "pets", "backbone": "vit", "settings": {"steps": 3, "aug_rounds": 2}}

@@ -12,14 +12,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lgm_core.augment import center_crop, draw_views, view
-from lgm_core.backbones import FrozenBackbone
-from lgm_core.datasets import ImageSet, squares
-from lgm_core.errors import InputError
-from lgm_core.extraction import extract_features, feature_facts
-from lgm_core.features import FeatureCache, load_features, save_features
-from lgm_core.seeds import named_generator
-from lgm_core.specs import FeatureSpec, Params
+from lgm_core.features.augment import center_crop, draw_views, view
+from lgm_core.features.cache import FeatureCache, load_features, save_features
+from lgm_core.features.extraction import extract_features, feature_facts
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.seeds import named_generator
+from lgm_core.images import ImageSet, squares
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.settings.method import FeatureSettings
+from lgm_core.settings.params import Params
 
 MADE_BY = "dvc repro features@shapes-lite0"
 FILES = ("train.safetensors", "views.safetensors", "test.safetensors")
@@ -101,7 +102,7 @@ def _image_set(count: int, side: tuple[int, int] = (24, 16), seed: int = 0) -> I
 
 
 @pytest.fixture
-def feature_spec(params: Callable[..., Params]) -> Callable[..., FeatureSpec]:
+def feature_spec(params: Callable[..., Params]) -> Callable[..., FeatureSettings]:
     """`feature_spec(real_rounds=1)`: images of 16 pixels, seen at 12, two rounds of both kinds."""
 
     return lambda **changes: params(
@@ -109,7 +110,7 @@ def feature_spec(params: Callable[..., Params]) -> Callable[..., FeatureSpec]:
     ).features()
 
 
-Spec = Callable[..., FeatureSpec]
+Spec = Callable[..., FeatureSettings]
 Backbone = Callable[..., FrozenBackbone]
 
 

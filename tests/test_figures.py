@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from test_report import CLASSES, results, settings  # noqa: F401 (fixtures)
 
-from lgm_core.cells import Cells
-from lgm_core.datasets import load_splits
-from lgm_core.errors import InputError
-from lgm_core.features import FeatureCache, save_features
-from lgm_core.figures import (
+from lgm_core.data.sources import load_splits
+from lgm_core.features.cache import FeatureCache, save_features
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.layout import Layout
+from lgm_core.foundation.store import read_json, write_json, write_tensors
+from lgm_core.reporting.figures import (
     MOST_CLASSES,
     PANEL_FIGURES,
     PLOT_FIGURES,
@@ -25,11 +26,10 @@ from lgm_core.figures import (
     rounds_series,
     shown_classes,
 )
-from lgm_core.layout import Layout
-from lgm_core.panels import Panel, save_panels
-from lgm_core.plots import COLORS, color_and_marker, save_plot
-from lgm_core.specs import Params
-from lgm_core.store import read_json, write_json, write_tensors
+from lgm_core.reporting.panels import Panel, save_panels
+from lgm_core.reporting.plots import COLORS, color_and_marker, save_plot
+from lgm_core.reporting.results import Cells
+from lgm_core.settings.params import Params
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from lgm_core.folding import fold_batch_norm
+from lgm_core.models.cpu.folding import fold_batch_norm
 
 SIDE = 32
 

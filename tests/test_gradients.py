@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from lgm_core.gradients import Heads, draw_heads, head_gradient, matching_loss
+from lgm_core.method.gradients import Heads, draw_heads, head_gradient, matching_loss
 
 N, CLASSES, WIDTH = 12, 4, 5
 

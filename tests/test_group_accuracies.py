@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lgm_core.probe import accuracies, group_accuracies, majority_accuracies
+from lgm_core.evaluation.accuracies import accuracies, group_accuracies, majority_accuracies
 
 # Class 0 has six images in groups 0 (4) and 1 (2), class 1 two images in groups 2 and 3.
 LABELS = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1])

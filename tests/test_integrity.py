@@ -16,15 +16,16 @@ import pytest
 import torch
 from PIL import Image
 
-from lgm_core.backbones import FrozenBackbone
-from lgm_core.datasets import ImageSet, decode_file, load_images, load_splits
+from lgm_core.data.integrity import Inspection, Watched, digest, unchanged
+from lgm_core.data.sources import load_images, load_splits
 from lgm_core.distilled import load_distilled
-from lgm_core.errors import InputError
-from lgm_core.extraction import extract_features
-from lgm_core.integrity import Inspection, Watched, digest, unchanged
-from lgm_core.parallel import Ranks
-from lgm_core.specs import Params
-from lgm_core.store import write_tensors
+from lgm_core.features.extraction import extract_features
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.ranks import Ranks
+from lgm_core.foundation.store import write_tensors
+from lgm_core.images import ImageSet, decode_file
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.settings.params import Params
 
 SOURCE = {"source": "folder:set"}
 MADE_BY = "dvc repro -f features@set-x"
@@ -289,7 +290,7 @@ def test_the_same_classes_in_another_order_are_refused(data: Path, monkeypatch: 
     train, test = load_splits(SOURCE, data)
     turned = ImageSet(test.classes[::-1], 1 - test.labels, test.names, test.decode)
     monkeypatch.setattr(
-        "lgm_core.datasets.load_images", lambda source, split, root: train if split == "train" else turned
+        "lgm_core.data.sources.load_images", lambda source, split, root: train if split == "train" else turned
     )
     with pytest.raises(InputError, match="in another order"):
         load_splits(SOURCE, data)

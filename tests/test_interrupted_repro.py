@@ -18,7 +18,7 @@ from processes import run_to_end
 from ruamel.yaml import YAML
 from test_stages import DATASET, LAYOUT, start_project
 
-from lgm_core.store import read_tensors
+from lgm_core.foundation.store import read_tensors
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGE = f"distill@{DATASET}-conv"

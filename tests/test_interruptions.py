@@ -21,8 +21,8 @@ from processes import CountChanges, DieAt, DieHalfway, FewViews, StageProcess, r
 from test_stages import BACKBONES, DATASET, LAYOUT, enter, run, snapshot, start_project, write_settings
 
 from lgm_core.distilled import load_distilled
-from lgm_core.features import load_features
-from lgm_core.store import read_tensors
+from lgm_core.features.cache import load_features
+from lgm_core.foundation.store import read_tensors
 
 DISTILL = ("distill", DATASET, "conv")
 IMAGES = LAYOUT.distilled(DATASET, "conv") / "images.safetensors"

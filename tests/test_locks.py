@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lgm_core import locks
-from lgm_core.errors import InputError
-from lgm_core.locks import alone, is_running
+from lgm_core.foundation import locks
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.locks import alone, is_running
 
 HOLDER = """
 import sys, time

@@ -17,10 +17,10 @@ from ruamel.yaml import YAML
 from torchvision.datasets import ImageFolder
 
 import lgm_core
-from lgm_core import inventory
-from lgm_core.dataset_rows import DATASETS
-from lgm_core.layout import Layout
-from lgm_core.readers import IMAGENET1K, class_list
+from lgm_core.data.catalogue import DATASETS
+from lgm_core.data.readers import IMAGENET1K, class_list
+from lgm_core.foundation.layout import Layout
+from lgm_core.preflight import inputs as inventory
 
 ROOT = Path(__file__).resolve().parent.parent
 LITTLE = {"steps": 2, "aug_rounds": 1, "head_draws": 1, "real_batch": "all", "real_rounds": 1}

@@ -11,22 +11,19 @@ from typing import Any
 
 import pytest
 
-from lgm_core.cells import Cells, Value
-from lgm_core.errors import InputError
-from lgm_core.layout import Layout
-from lgm_core.rendering import best_rows, format_value, to_csv, to_latex, to_markdown, to_metrics
-from lgm_core.specs import PairSpec, Params
-from lgm_core.tables import (
-    TABLES,
-    Table,
-    assemble,
-    table3,
-    table4,
-    table5,
-    table6,
-    table7,
-    table8,
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.layout import Layout
+from lgm_core.reporting.results import Cells, Value
+from lgm_core.reporting.table_formats import (
+    best_rows,
+    format_value,
+    to_csv,
+    to_latex,
+    to_markdown,
+    to_metrics,
 )
+from lgm_core.reporting.tables import TABLES, Table, assemble, table3, table4, table5, table6, table7, table8
+from lgm_core.settings.params import PairSpec, Params
 
 MODELS = ["a", "b", "c"]
 # 1-NN accuracy of what a row distilled under a column, and the models' alignment.

@@ -14,14 +14,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lgm_core.backbones import FrozenBackbone
-from lgm_core.datasets import ImageSet
-from lgm_core.distill import Distilled, Distiller, RealBank
-from lgm_core.errors import InputError
-from lgm_core.extraction import extract_features
-from lgm_core.memory import file_backed
-from lgm_core.parallel import ALONE, Ranks, join_ranks, own_ranks, spawn_ranks
-from lgm_core.specs import FeatureSpec, MethodSpec, Params
+from lgm_core.features.extraction import extract_features
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.ranks import ALONE, Ranks, join_ranks, own_ranks, spawn_ranks
+from lgm_core.foundation.transfer import file_backed
+from lgm_core.images import ImageSet
+from lgm_core.method.distiller import Distilled, Distiller
+from lgm_core.method.real import RealBank
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.settings.method import FeatureSettings, MethodSettings
+from lgm_core.settings.params import Params
 
 CLASSES, WIDTH, CPU = 10, 5, torch.device("cpu")
 
@@ -72,7 +74,7 @@ def _bank() -> RealBank:
 
 
 def _distil_rank(
-    rank: int, world: int, rendezvous: str, backbone: FrozenBackbone, method: MethodSpec, folder: str
+    rank: int, world: int, rendezvous: str, backbone: FrozenBackbone, method: MethodSettings, folder: str
 ) -> None:
     torch.set_num_threads(1)
     with join_ranks(rank, world, rendezvous, CPU):
@@ -83,7 +85,7 @@ def _distil_rank(
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_distil_what_one_process_distils(
     world: int,
-    method: Callable[..., MethodSpec],
+    method: Callable[..., MethodSettings],
     tiny_backbone: Callable[..., FrozenBackbone],
     tmp_path: Path,
 ) -> None:
@@ -130,14 +132,14 @@ def test_a_rank_that_ends_ends_the_run_with_a_message(how: str, message: str, tm
 
 
 def test_more_ranks_than_images_is_an_error_that_says_how_many_are_possible(
-    method: Callable[..., MethodSpec], tiny_backbone: Callable[..., FrozenBackbone]
+    method: Callable[..., MethodSettings], tiny_backbone: Callable[..., FrozenBackbone]
 ) -> None:
     with pytest.raises(InputError, match="at most 10"):
         Distiller(tiny_backbone(WIDTH), _bank(), method(), seed=0, ranks=Ranks(0, 11))
 
 
 def _extract_rank(
-    rank: int, world: int, rendezvous: str, backbone: FrozenBackbone, spec: FeatureSpec, folder: str
+    rank: int, world: int, rendezvous: str, backbone: FrozenBackbone, spec: FeatureSettings, folder: str
 ) -> None:
     torch.set_num_threads(1)
     with join_ranks(rank, world, rendezvous, CPU):

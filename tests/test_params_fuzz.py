@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from test_stages import snapshot
 
-from lgm_core.checks import parse
-from lgm_core.errors import InputError
-from lgm_core.layout import Layout
-from lgm_core.specs import METHOD_KEYS, CheckpointSpec, Params, parse_params
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.layout import Layout
+from lgm_core.settings.checks import parse
+from lgm_core.settings.method import METHOD_KEYS, CheckpointSettings
+from lgm_core.settings.params import Params, parse_params
 from stages.boundary import read_params, run_stage
 from stages.tables import main as write_table
 
@@ -269,14 +270,14 @@ def test_arguments_with_path_tricks_write_nothing_outside(
 
 @given(st.integers(1, 10**6), st.floats(1e-6, 1e6))
 def test_a_valid_spec_is_parsed_to_its_own_values(steps: int, minutes: float) -> None:
-    assert parse(CheckpointSpec, {"steps": steps, "minutes": minutes}) == CheckpointSpec(steps, minutes)
+    assert parse(CheckpointSettings, {"steps": steps, "minutes": minutes}) == CheckpointSettings(steps, minutes)
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(), min_size=1))
 def test_unknown_keys_are_refused_by_name(extra: dict[str, int]) -> None:
     content = {"steps": 1, "minutes": 1.0, **{f"x{key}": value for key, value in extra.items()}}
     with pytest.raises(InputError, match="unknown key x"):
-        parse(CheckpointSpec, content)
+        parse(CheckpointSettings, content)
 
 
 @given(st.data())

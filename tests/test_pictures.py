@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lgm_core.pictures import image_grid
+from lgm_core.distilled import image_grid
 
 
 def flat(count: int, side: int) -> torch.Tensor:

@@ -19,7 +19,7 @@ import yaml
 from ruamel.yaml import YAML
 from test_stages import DATASET, SHOWN, enter, stage_calls, start_project, write_settings
 
-from lgm_core.layout import Layout
+from lgm_core.foundation.layout import Layout
 from stages import boundary
 
 ROOT = Path(__file__).resolve().parent.parent

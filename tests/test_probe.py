@@ -16,25 +16,23 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lgm_core import probe
-from lgm_core.probe import (
-    TrainingViews,
-    Validation,
+from lgm_core.evaluation import probe
+from lgm_core.evaluation.accuracies import (
     accuracies,
-    hold_out,
     nearest_class_mean_percent,
     nearest_neighbor_percent,
     predict,
-    ridge_percent,
     scores,
     top_k_percent,
-    train_heads,
 )
-from lgm_core.seeds import named_generator
-from lgm_core.specs import Params, ProbeSpec
+from lgm_core.evaluation.probe import TrainingViews, Validation, hold_out, train_heads
+from lgm_core.evaluation.ridge import ridge_percent
+from lgm_core.foundation.seeds import named_generator
+from lgm_core.settings.evaluation import ProbeSettings
+from lgm_core.settings.params import Params
 
 CLASSES, WIDTH = 3, 4
-Make = Callable[..., ProbeSpec]
+Make = Callable[..., ProbeSettings]
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from lgm_core.colour import decorrelation_matrix
-from lgm_core.pyramid import SyntheticImages, level_sizes, squash
-from lgm_core.specs import MethodSpec
+from lgm_core.method.color import decorrelation_matrix
+from lgm_core.method.pyramid import SyntheticImages, level_sizes, squash
+from lgm_core.settings.method import MethodSettings
 
-Make = Callable[..., MethodSpec]
+Make = Callable[..., MethodSettings]
 
 
 def _unsquashed(images: SyntheticImages) -> Tensor:

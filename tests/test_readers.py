@@ -14,11 +14,12 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from lgm_core import datasets
-from lgm_core.dataset_rows import DATASETS
-from lgm_core.datasets import ImageSet, load_images, load_splits
-from lgm_core.errors import InputError
-from lgm_core.readers import FLOWERS102, IMAGENET1K, IMAGENET100, class_list, first_folder
+from lgm_core.data import sources as datasets
+from lgm_core.data.catalogue import DATASETS
+from lgm_core.data.readers import FLOWERS102, IMAGENET1K, IMAGENET100, class_list, first_folder
+from lgm_core.data.sources import load_images, load_splits
+from lgm_core.foundation.errors import InputError
+from lgm_core.images import ImageSet
 
 WNIDS = class_list(IMAGENET1K)
 FRUITS = (953, 954, 949, 950, 951, 957, 952, 945, 943, 948)
@@ -276,8 +277,8 @@ SPAWRIOUS = {
 def test_spawrious_takes_each_class_from_its_own_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lgm_core.readers._SPAWRIOUS_SIZE", 4)
-    monkeypatch.setattr("lgm_core.readers._SPAWRIOUS_SPURIOUS", {"0": 3, "1": 2})
+    monkeypatch.setattr("lgm_core.data.published._SPAWRIOUS_SIZE", 4)
+    monkeypatch.setattr("lgm_core.data.published._SPAWRIOUS_SPURIOUS", {"0": 3, "1": 2})
     for environment in "01":
         for place in ("jungle", "mountain", "desert", "snow", "beach", "dirt"):
             for name in SPAWRIOUS:

@@ -19,14 +19,14 @@ from urllib.parse import unquote, urlparse
 import pytest
 import torch
 
-from lgm_core.cells import Cells
-from lgm_core.errors import InputError
-from lgm_core.figures import FIGURES, PLOT_FIGURES
-from lgm_core.layout import Layout, picture_names
-from lgm_core.report import all_cells, chart_points, distilled_cells, flat_settings, write_report
-from lgm_core.specs import Params, parse_params
-from lgm_core.store import write_json, write_png, write_text
-from lgm_core.tables import TABLES
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.layout import Layout, picture_names
+from lgm_core.foundation.store import write_json, write_png, write_text
+from lgm_core.reporting.figures import FIGURES, PLOT_FIGURES
+from lgm_core.reporting.page import all_cells, chart_points, distilled_cells, flat_settings, write_report
+from lgm_core.reporting.results import Cells
+from lgm_core.reporting.tables import TABLES
+from lgm_core.settings.params import Params, parse_params
 
 CLASSES = ("plain", 'odd <b>&"#1')
 MODELS = ("a", "b")

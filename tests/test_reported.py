@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lgm_core.reported import Reported, reported_values
+from lgm_core.reporting.published import Reported, reported_values
 
 BACKBONES = ("clip", "dinov2", "eva02", "mocov3")
 REAL_ROWS = {"distilled", "neighbors", "centroids", "random", "full"}

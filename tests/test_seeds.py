@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lgm_core.seeds import derive_seed, named_generator
+from lgm_core.foundation.seeds import derive_seed, named_generator
 
 NAMES = st.lists(st.one_of(st.text("abcxyz019_-/", max_size=6), st.integers(-5, 5)), max_size=4)
 

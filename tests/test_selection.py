@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lgm_core.errors import InputError
-from lgm_core.features import FeatureCache
-from lgm_core.seeds import named_generator
-from lgm_core.selection import select_baselines, select_centroids, select_neighbors, select_random
+from lgm_core.evaluation.selection import select_baselines, select_centroids, select_neighbors, select_random
+from lgm_core.features.cache import FeatureCache
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.seeds import named_generator
 
 CLASSES = ("cat", "dog", "owl")
 

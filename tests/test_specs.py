@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from lgm_core import checks
-from lgm_core.errors import InputError
-from lgm_core.specs import METHOD_KEYS, AugmentSpec, MethodSpec, Params, parse_params, with_overrides
+from lgm_core.foundation.errors import InputError
+from lgm_core.settings import checks
+from lgm_core.settings.method import METHOD_KEYS, AugmentSettings, MethodSettings, with_overrides
+from lgm_core.settings.params import Params, parse_params
 
 Make = Callable[..., Params]
 SUITES = Path(__file__).resolve().parent.parent / "suites"
@@ -283,7 +284,7 @@ def test_augment_none_and_the_whole_bank_are_words(params: Make) -> None:
 
 
 def test_augment_becomes_a_spec(params: Make) -> None:
-    assert params(augment={"crop_scale": [0.08, 1]}).method.augment == AugmentSpec(
+    assert params(augment={"crop_scale": [0.08, 1]}).method.augment == AugmentSettings(
         flip_probability=0.5,
         crop_scale=(0.08, 1.0),
         crop_ratio=(0.75, 1.3333),
@@ -329,7 +330,7 @@ def test_feature_spec_ignores_what_only_distillation_reads(params: Make) -> None
     assert changed.features() == params().features()
 
 
-def test_override_replaces_one_setting(method: Callable[..., MethodSpec]) -> None:
+def test_override_replaces_one_setting(method: Callable[..., MethodSettings]) -> None:
     changed = with_overrides(method(), {"steps": 7, "augment": "none"})
     assert (changed.steps, changed.augment) == (7, "none")
     assert asdict(changed) | {"steps": 300, "augment": asdict(method())["augment"]} == asdict(method())
@@ -346,7 +347,7 @@ def test_override_replaces_one_setting(method: Callable[..., MethodSpec]) -> Non
     ],
 )
 def test_override_is_checked_like_the_file(
-    method: Callable[..., MethodSpec], overrides: dict[str, Any], message: str
+    method: Callable[..., MethodSettings], overrides: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         with_overrides(method(), overrides)

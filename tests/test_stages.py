@@ -22,9 +22,9 @@ import yaml
 from PIL import Image
 from ruamel.yaml import YAML
 
-from lgm_core import backbones
-from lgm_core.errors import InputError
-from lgm_core.layout import Layout
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.layout import Layout
+from lgm_core.models import libraries as backbones
 
 ROOT = Path(__file__).resolve().parent.parent
 DATASET, BACKBONES = "blobs", ("vit", "conv")
@@ -371,7 +371,7 @@ def test_early_stopping_runs_through_the_stages(project: dict[str, Any]) -> None
 
 
 def test_without_augmentation_the_centre_views_are_matched(project: dict[str, Any]) -> None:
-    from lgm_core.features import load_features
+    from lgm_core.features.cache import load_features
 
     project["augment"] = "none"
     write_settings(project)

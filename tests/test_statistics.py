@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 import torch
 
-from lgm_core.statistics import Correlation, correlation, pearson, ranks
+from lgm_core.reporting.correlation import Correlation, correlation, pearson, ranks
 
 
 @pytest.mark.parametrize("count", [3, 6, 12, 50])

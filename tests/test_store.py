@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lgm_core.errors import InputError
-from lgm_core.store import (
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.store import (
     fingerprint,
     read_json,
     read_tensors,

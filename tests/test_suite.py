@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lgm_core.errors import InputError
+from lgm_core.foundation.errors import InputError
 from stages.suite import edits, main
 
 ROOT = Path(__file__).resolve().parent.parent

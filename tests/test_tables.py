@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from lgm_core.cells import Cells, Value, average, summarize
-from lgm_core.errors import InputError
-from lgm_core.layout import Layout
-from lgm_core.rendering import best_rows, format_value, to_csv, to_markdown, to_metrics
-from lgm_core.reported import reported_values
-from lgm_core.specs import PairSpec, Params
-from lgm_core.tables import Table, table1, table2
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.layout import Layout
+from lgm_core.reporting.published import reported_values
+from lgm_core.reporting.results import Cells, Value, average, summarize
+from lgm_core.reporting.table_formats import best_rows, format_value, to_csv, to_markdown, to_metrics
+from lgm_core.reporting.tables import Table, table1, table2
+from lgm_core.settings.params import PairSpec, Params
 
 PAIR = PairSpec(left="pets", right="cars")
 CSV_HEADER = "dataset,measure,row,column,mean,std,share_of_full,reported_original,reported_writeup"

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lgm_core.errors import InputError
-from lgm_core.layout import Layout
-from lgm_core.specs import Params
-from lgm_core.store import write_json
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.layout import Layout
+from lgm_core.foundation.store import write_json
+from lgm_core.settings.params import Params
 from stages.tables import main as write_table
 
 NETS = ["a", "b", "c"]

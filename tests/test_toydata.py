@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from lgm_core import toydata
-from lgm_core.captions import about
-from lgm_core.datasets import ImageSet, load_images, load_splits
-from lgm_core.drawing import SHAPES, TEXTURES, Nuisance, draw_scene, far_color, mask
-from lgm_core.toydata import ROWS, toy_image
+from lgm_core.data.catalogue import about
+from lgm_core.data.sources import load_images, load_splits
+from lgm_core.data.toy import sets as toydata
+from lgm_core.data.toy.drawing import SHAPES, TEXTURES, Nuisance, draw_scene, far_color, mask
+from lgm_core.data.toy.sets import ROWS, toy_image
+from lgm_core.images import ImageSet
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

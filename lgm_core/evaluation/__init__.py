@@ -1,0 +1,1 @@
+"""What an image set is worth: probes, neighbours, baselines, alignment."""

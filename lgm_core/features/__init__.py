@@ -1,0 +1,1 @@
+"""Images become features once: random views, extraction, the cache on disk."""

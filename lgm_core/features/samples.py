@@ -1,0 +1,41 @@
+"""Sample pictures of a data set, kept beside its features, so that no figure opens the data folder.
+
+samples/<split>/<class>/<k>.png  some images of every class that figures show
+samples/samples.json             split → class → pictures
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from lgm_core.foundation.store import write_json, write_png
+from lgm_core.images import ImageSet, square
+from lgm_core.settings.shown import shown_classes
+
+SAMPLES = "samples"
+_SHARES = (0.3, 0.6)
+"""Which images of a class stand for it, by their place among all of its images."""
+
+
+def save_samples(folder: Path, splits: dict[str, ImageSet], side: int) -> None:
+    """Write the sample pictures of every split.
+
+    Args:
+        folder: of the features.
+        splits: images by name of the split.
+        side: of the pictures in pixels.
+    """
+    index: dict[str, dict[str, list[str]]] = {}
+    for split, images in splits.items():
+        index[split] = {}
+        for label in shown_classes(len(images.classes)):
+            members = (images.labels == label).nonzero().flatten().tolist()
+            pictures = index[split][images.classes[label]] = []
+            for place, share in enumerate(_SHARES):
+                name = f"{split}/{label}/{place}.png"
+                pixels = square(images.decode(members[int(share * len(members))]), side)
+                write_png(folder / SAMPLES / name, pixels.to(torch.float32) / 255)
+                pictures.append(name)
+    write_json(folder / SAMPLES / "samples.json", index)

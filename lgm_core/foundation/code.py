@@ -1,0 +1,118 @@
+"""Fingerprints of code: what a program imports, directly or not, without comments, docstrings and formatting.
+
+A fingerprint is a hash of syntax trees, so that a better docstring changes no fingerprint, and of exactly the
+modules that a script imports and the data files that they name, so that another module does not either.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Whether a statement is nothing but a text: a docstring, which does nothing."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _plain(node: Any) -> Any:
+    """A syntax tree as nested tuples; what is absent or empty is left out, as versions of Python differ in it."""
+    if isinstance(node, list):
+        return tuple(_plain(part) for part in node if not _is_text(part))
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
+    return (type(node).__name__, *((name, _plain(value)) for name, value in fields))
+
+
+def code_fingerprint(files: Iterable[Path], root: Path) -> str:
+    """SHA-256 over files by their names below `root`: Python by its syntax, anything else by its bytes."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
+        if path.suffix == ".py":
+            digest.update(repr(_plain(ast.parse(path.read_text(encoding="utf-8")))).encode())
+        else:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class _Imports(ast.NodeVisitor):
+    """Dotted names that a module imports anywhere, except for the type checker alone."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def visit_If(self, node: ast.If) -> None:
+        only_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for part in [*([] if only_types else [node.test, *node.body]), *node.orelse]:
+            self.visit(part)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.names |= {alias.name for alias in node.names}
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        if node.level:
+            raise ValueError(f"line {node.lineno}: imports are absolute here")
+        self.names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+
+
+def imported_names(tree: ast.AST) -> set[str]:
+    """Dotted names that a syntax tree imports, in functions too, but not for the type checker alone."""
+    found = _Imports()
+    found.visit(tree)
+    return found.names
+
+
+class Code:
+    """The code of some packages.
+
+    Args:
+        root: folder that holds the packages; names of modules start there.
+        packages: their names.
+    """
+
+    def __init__(self, root: Path, packages: tuple[str, ...]) -> None:
+        self.root = root
+        self.data: dict[str, list[Path]] = {}
+        for path in (path for package in packages for path in (root / package).rglob("*")):
+            if path.is_file() and path.suffix not in {".py", ".pyc"}:
+                self.data.setdefault(path.name, []).append(path)
+
+    def own_files(self, path: Path) -> set[Path]:
+        """The modules here that a module imports, and the data files that it names in a text."""
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        modules = (self.root / name.replace(".", "/") for name in imported_names(tree))
+        return {*self._existing(modules), *self._named(tree)}
+
+    def _existing(self, modules: Iterable[Path]) -> Iterator[Path]:
+        for module in modules:
+            for file in (module.with_suffix(".py"), module / "__init__.py"):
+                if file.is_file():
+                    yield file
+
+    def _named(self, tree: ast.AST) -> Iterator[Path]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield from self.data.get(node.value, ())
+
+    def closure(self, path: Path) -> set[Path]:
+        """A module, everything here that it imports, directly or not, and their data files."""
+        known, waiting = {path}, [path]
+        while waiting:
+            file = waiting.pop()
+            added = (self.own_files(file) if file.suffix == ".py" else set()) - known
+            known |= added
+            waiting += added
+        return known
+
+    def fingerprint(self, path: Path) -> str:
+        """:func:`code_fingerprint` of a module's closure."""
+        return code_fingerprint(self.closure(path), self.root)

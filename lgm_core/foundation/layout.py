@@ -1,0 +1,196 @@
+"""Where results lie, and which stage of the pipeline makes what lies there.
+
+results/<suite>/<data set>/features/<source>/        feature cache, sample pictures
+                           baselines/<source>.json   chosen images, full-data probe, ceilings
+                           distilled/<source>/       images, pictures, loss history, settings
+                           neighbors/<source>/       the real images nearest to the distilled ones
+                           probe/<source>.json       accuracies of what that source distilled
+                           alignment.json            mutual k-NN between all backbones
+                           runs/<verb>/<source>.json time and memory of the run that made a cell
+                           inputs.json               that what this data set's features need was found
+                           overrides.json            settings of the method that differ for this data set
+                           <group>/                  distilled, neighbors, probe and runs of variants, each in
+                                                     a folder of its source: probe/<source>/<variant>.json
+results/<suite>/settings/checked.json                that the settings were checked
+results/<suite>/tables/<table>.{csv,md,tex}
+results/<suite>/figures/<figure>.{png,svg,csv}
+results/code/<verb>.json                             fingerprints of the code, of all suites
+metrics/<suite>/<table>.json
+report/                                              a static page of the active suite
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BASE = ""
+"""The method as the settings have it; a variant is `<group>/<name>`."""
+
+RESERVED_DATASETS = ("settings", "tables", "figures")
+"""Folders beside those of the data sets."""
+RESERVED_SUITES = ("code",)
+
+# What lies in a data set's folder, and the verb that makes it.
+_VERBS = {
+    "features": "features",
+    "baselines": "baselines",
+    "distilled": "distill",
+    "neighbors": "probe",
+    "probe": "probe",
+    "alignment.json": "align",
+    "inputs.json": "inputs",
+    "overrides.json": "inputs",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The place of the results of a data set, of what a source makes of it, or of a variant of that.
+
+    Attributes:
+        folder: of the data set.
+        source: what distils: a backbone; empty for what is the data set's own.
+        variant: of the method, `<group>/<name>`; empty for the method itself.
+    """
+
+    folder: Path
+    source: str = ""
+    variant: str = BASE
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        return self.folder.name
+
+    def _path(self, kind: str, suffix: str = "") -> Path:
+        group, _, name = self.variant.partition("/")
+        folder = self.folder / group / kind
+        return folder / self.source / f"{name}{suffix}" if name else folder / f"{self.source}{suffix}"
+
+    @property
+    def features(self) -> Path:
+        """Folder of the feature cache."""
+        return self.folder / "features" / self.source
+
+    @property
+    def baselines(self) -> Path:
+        """JSON of the chosen real images and the full-data accuracies."""
+        return self.folder / "baselines" / f"{self.source}.json"
+
+    @property
+    def distilled(self) -> Path:
+        """Folder of the distilled set."""
+        return self._path("distilled")
+
+    @property
+    def neighbors(self) -> Path:
+        """Folder of the real images nearest to the distilled set."""
+        return self._path("neighbors")
+
+    @property
+    def probe(self) -> Path:
+        """JSON of the accuracies of what the source distilled."""
+        return self._path("probe", ".json")
+
+    @property
+    def alignment(self) -> Path:
+        """JSON of the alignment between all backbones."""
+        return self.folder / "alignment.json"
+
+    @property
+    def inputs(self) -> Path:
+        """JSON that says that what the data set's features need was found."""
+        return self.folder / "inputs.json"
+
+    @property
+    def overrides(self) -> Path:
+        """JSON of the settings of the method that differ for the data set."""
+        return self.folder / "overrides.json"
+
+    def run(self, verb: str) -> Path:
+        """JSON of the time and memory of the run that made a cell."""
+        named = self if self.source else Cell(self.folder, "all")
+        return named._path(f"runs/{verb}", ".json")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one suite's results, and the stages that make them.
+
+    Attributes:
+        root: the project's folder.
+        suite: name of the active suite.
+        shown_alone: sources that Figure 8 alone shows; their stages have names of their own.
+    """
+
+    root: Path
+    suite: str
+    shown_alone: frozenset[str] = field(default=frozenset())
+
+    @property
+    def results(self) -> Path:
+        """Everything this suite made, but for the metrics."""
+        return self.root / "results" / self.suite
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report, of whichever suite is active."""
+        return self.root / "report"
+
+    @property
+    def checked(self) -> Path:
+        """JSON that says that the settings were checked."""
+        return self.results / "settings" / "checked.json"
+
+    def cell(self, dataset: str, source: str = "", variant: str = BASE) -> Cell:
+        """The place of a cell."""
+        return Cell(self.results / dataset, source, variant)
+
+    def table(self, name: str, suffix: str) -> Path:
+        """A table as a file with the given suffix, `.csv`, `.md` or `.tex`."""
+        return self.results / "tables" / f"{name}{suffix}"
+
+    def figure(self, name: str, suffix: str) -> Path:
+        """A figure as a file with the given suffix, `.png`, `.svg` or `.csv`."""
+        return self.results / "figures" / f"{name}{suffix}"
+
+    def metrics(self, name: str) -> Path:
+        """A table's numbers as DVC metrics."""
+        return self.root / "metrics" / self.suite / f"{name}.json"
+
+    def code(self, verb: str) -> Path:
+        """JSON with the fingerprint of a verb's code."""
+        return self.root / "results" / "code" / f"{verb}.json"
+
+    def stage(self, path: Path) -> str | None:
+        """Name of the stage that makes what lies at a path; None where no stage does."""
+        if not path.is_relative_to(self.root):
+            return None
+        match path.relative_to(self.root).parts:
+            case ("report", *_):
+                return "report"
+            case ("results", "code", *_):
+                return "code"
+            case ("metrics", self.suite, name):
+                return f"tables/{Path(name).stem}"
+            case ("results", self.suite, "settings", *_):
+                return "settings"
+            case ("results", self.suite, "tables" | "figures" as kind, name):
+                return f"{kind}/{Path(name).stem}"
+            case ("results", self.suite, dataset, *rest):
+                return self._cell_stage(dataset, list(rest))
+        return None
+
+    def _cell_stage(self, dataset: str, rest: list[str]) -> str | None:
+        group = rest.pop(0) if rest and rest[0] not in (*_VERBS, "runs") else ""
+        kind = rest.pop(0) if rest else ""
+        verb = rest.pop(0) if kind == "runs" and rest else _VERBS.get(kind)
+        if verb is None:
+            return None
+        source = Path(rest[0]).stem if rest and verb not in {"align", "inputs"} else ""
+        if source in self.shown_alone:
+            group, verb = "figure8", "neighbors" if kind == "neighbors" else verb
+        name = Path(rest[1]).stem if group and len(rest) > 1 and source not in self.shown_alone else ""
+        stage = f"{verb}_{group}" if group else verb
+        return f"{stage}@{'-'.join(filter(None, (dataset, source, name)))}"

@@ -1,0 +1,76 @@
+"""Where a number comes from: settings, versions, time and memory, recorded with every result.
+
+Time and memory differ from run to run and have a file of their own, so that a repeated run with the same
+result leaves that result's files as they were.
+"""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+import time
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import lgm_core
+from lgm_core.foundation.store import write_json
+
+_MIB = 2**20
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    from importlib.metadata import version
+
+    return {
+        "lgm": lgm_core.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": version("timm"),
+    }
+
+
+def settings_of(spec: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Some fields of a spec as plain values; only these are read."""
+    values = {name: getattr(spec, name) for name in names}
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+class Measurement:
+    """Time and memory of one run, from its construction on.
+
+    Args:
+        device: whose memory counts: a GPU's own, or on the CPU the whole process's.
+    """
+
+    def __init__(self, device: torch.device | str) -> None:
+        self.device = torch.device(device)
+        self.started = time.perf_counter()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def _peak_mib(self) -> float:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / _MIB
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / _MIB if sys.platform == "darwin" else peak / 1024
+
+    def write(self, path: Path, seconds: float | None = None) -> None:
+        """Record seconds, by default since the construction, peak of memory and device as JSON."""
+        taken = time.perf_counter() - self.started if seconds is None else seconds
+        write_json(
+            path,
+            {
+                "seconds": round(taken, 2),
+                "peak_memory_mib": round(self._peak_mib(), 1),
+                "device": self.device.type,
+            },
+        )

@@ -1,0 +1,1 @@
+"""Linear Gradient Matching: the gradients, the images as parameters, a step, a run."""

@@ -1,0 +1,97 @@
+"""The real side of a step: cached features of real images, and the heads' gradient on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lgm_core.features.cache import FeatureCache
+from lgm_core.foundation.errors import SettingError
+from lgm_core.foundation.microbatch import free_bytes
+from lgm_core.foundation.ranks import ALONE, Ranks
+from lgm_core.foundation.transfer import upload
+from lgm_core.method.gradients import Heads, head_gradient
+from lgm_core.settings.method import NO_AUGMENTATION, WHOLE_BANK, MethodSettings
+
+_LOGITS_AT_ONCE = 2**26
+"""Bound on the logits of one product, images × heads × classes, so that a large bank fits beside them."""
+
+
+@dataclass(frozen=True)
+class RealBank:
+    """Cached real features for the real gradient.
+
+    Attributes:
+        views: [R, N, F], R augmentation rounds.
+        labels: [N].
+        classes: C class names.
+    """
+
+    views: Float[Tensor, "r n f"]
+    labels: Int[Tensor, " n"]
+    classes: tuple[str, ...]
+
+    def to(self, device: torch.device | str) -> RealBank:
+        """The same bank on a device; it stays on the CPU where it would take more than half of a GPU."""
+        target = torch.device(device)
+        if target.type == "cuda" and self.views.nbytes > free_bytes(target) / 2:
+            return self
+        return RealBank(self.views.to(target), self.labels.to(target), self.classes)
+
+    def batch(
+        self, size: int | str, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "b f"], Int[Tensor, " b"]]:
+        """`size` different images, each in a random round; or every image in every round.
+
+        Raises:
+            InputError: if fewer images exist than were asked for.
+        """
+        rounds, count, width = self.views.shape
+        if size == WHOLE_BANK:
+            return self.views.reshape(-1, width), self.labels.repeat(rounds)
+        if not isinstance(size, int) or size > count:
+            allowed = f"up to {count}, the number of training images, or {WHOLE_BANK!r}"
+            raise SettingError("real_batch", size, allowed)
+        device = self.views.device
+        chosen = torch.randperm(count, generator=generator, device=device)[:size]
+        which = torch.randint(rounds, (size,), generator=generator, device=device)
+        return self.views[which, chosen], self.labels[chosen]
+
+
+@torch.no_grad()
+def real_gradient(
+    features: Float[Tensor, "n f"],
+    labels: Int[Tensor, " n"],
+    heads: Heads,
+    *,
+    include_bias: bool,
+    ranks: Ranks = ALONE,
+) -> Float[Tensor, "m c g"]:
+    """G_real over a batch, in bounded memory; every rank takes a part of the batch.
+
+    Args:
+        features: [n, F], the same on all ranks; on the heads' device or on the CPU.
+        labels: [n].
+        heads: weights [M, C, F] and biases [M, C].
+        include_bias: whether the bias's gradient is the last column.
+        ranks: who shares the work.
+    """
+    draws, classes, _ = heads[0].shape
+    own = ranks.share(len(features))
+    step = max(1, _LOGITS_AT_ONCE // (draws * classes))
+    total = torch.zeros(())
+    for start in range(own.start, max(own.stop, own.start + 1), step):
+        part = slice(start, min(start + step, own.stop))
+        images, classes_of = (upload(value[part], heads[0].device) for value in (features, labels))
+        gradient = head_gradient(images, classes_of, heads, include_bias=include_bias, count=len(features))
+        total = gradient if start == own.start else total.add_(gradient)
+    return ranks.sum(total)
+
+
+def real_bank(cache: FeatureCache, method: MethodSettings) -> RealBank:
+    """The real side of `method`: augmented views, or the centre views where it does not augment."""
+    views = cache.train[None] if method.augment == NO_AUGMENTATION else cache.real_views
+    return RealBank(views, cache.train_labels, cache.classes)

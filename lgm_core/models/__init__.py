@@ -1,0 +1,1 @@
+"""Frozen backbones, from rows of facts to features."""

@@ -1,0 +1,97 @@
+"""Where a backbone's weights lie: a local file, an installed package, or the Hugging Face hub and its cache."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from lgm_core.foundation.errors import InputError
+from lgm_core.models.catalogue import BackboneRow
+from lgm_core.models.weights import package_file
+
+logger = logging.getLogger(__name__)
+
+
+def weights_path(row: BackboneRow) -> Path | None:
+    """The row's own weight file: its checkpoint, its package's or its hub file; None: the library's.
+
+    Raises:
+        InputError: if the checkpoint or the package is missing, or the hub cannot be reached.
+    """
+    if row.checkpoint is not None:
+        path = Path(row.checkpoint).expanduser()
+        if not path.is_file():
+            raise InputError(f"Checkpoint {path} of {row.tag} is missing.")
+        return path
+    if row.package is not None and row.module is not None:
+        return package_file(row.package, row.module)
+    if row.hub_file is not None:
+        from huggingface_hub import hf_hub_download
+
+        try:
+            return Path(hf_hub_download(*row.hub_file))
+        except Exception as error:
+            raise unavailable(row, "/".join(row.hub_file), error) from error
+    return None
+
+
+def hub_files(row: BackboneRow) -> tuple[str, tuple[str, ...]]:
+    """Repository on the Hugging Face hub that holds a row's weights, and what the file there may be called.
+
+    Raises:
+        InputError: if the library knows neither the model nor weights for it.
+    """
+    if row.hub_file is not None:
+        return row.hub_file[0], (row.hub_file[1],)
+    if row.tag.startswith("hf-hub:"):
+        repository, names = row.tag.removeprefix("hf-hub:"), _HUB_NAMES[row.library]
+        return repository.partition("@")[0], names
+    if row.library == "timm":
+        import timm
+
+        config = timm.get_pretrained_cfg(row.tag) if timm.is_model(row.tag.partition(".")[0]) else None
+        place = config.hf_hub_id if config is not None else None
+    else:
+        import open_clip
+
+        name, _, pretrained = row.tag.partition("/")
+        place = (open_clip.get_pretrained_cfg(name, pretrained) or {}).get("hf_hub")
+    if not place:
+        raise InputError(f"{row.library} knows no downloadable weights of {row.tag!r}; give a `checkpoint`.")
+    owner, repository, *names = place.strip("/").split("/")
+    return f"{owner}/{repository}", tuple(names) or _HUB_NAMES[row.library]
+
+
+_HUB_NAMES = {
+    "timm": ("model.safetensors", "pytorch_model.bin"),
+    "open_clip": ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+}
+
+
+def find_weights(row: BackboneRow) -> Path | None:
+    """Where a row's weights lie on this machine; None if they would have to be downloaded.
+
+    Raises:
+        InputError: if they are a file or package that is missing, or nobody offers them.
+    """
+    if row.checkpoint is not None or row.package is not None:
+        return weights_path(row)
+    if row.tag.startswith("local-dir:"):
+        folder = Path(row.tag.removeprefix("local-dir:"))
+        if not folder.is_dir():
+            raise InputError(f"Folder {folder} of {row.tag} is missing.")
+        return folder
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, names = hub_files(row)
+    found = [try_to_load_from_cache(repository, name) for name in names]
+    return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
+def unavailable(row: BackboneRow, what: str, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0] if str(error) else ""
+    origin = f" ({row.download})" if row.download else ""
+    return InputError(
+        f"The weights of {row.library} model {what} could not be loaded ({type(error).__name__}: {reason}). "
+        f"Without a network give a local file{origin}: `checkpoint: <path>` beside the backbone's source."
+    )

@@ -1,0 +1,1 @@
+"""Before hours are spent: what is there, what is missing, what it will cost."""

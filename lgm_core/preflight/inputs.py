@@ -1,0 +1,155 @@
+"""What a run starts from, and whether it is there: data sets and weights, looked for without loading them.
+
+Before features of a data set are made, everything is looked for that the tables showing it start from: a
+table that needs two data sets fails at once when one is missing, not after hours spent on the other.
+"""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from lgm_core.data.catalogue import DATASETS
+from lgm_core.data.sources import find_dataset, load_splits
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.sources import BackboneSource, DatasetSource
+from lgm_core.models.catalogue import BackboneRow, backbone_row
+from lgm_core.models.hub import find_weights, hub_files
+from lgm_core.settings.params import Params
+
+PRESENT, DOWNLOAD, MISSING = "present", "download", "MISSING"
+_SECONDS_TO_WAIT = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A data set or a backbone's weights.
+
+    Attributes:
+        kind: `data set` or `backbone`.
+        name: in the settings.
+        status: `present`; `download`, if the stage that needs it will fetch it; or `MISSING`.
+        told: what was found, or where it was looked for and how to get it.
+        images: training and test images of a data set, found or else expected; 0 where neither is known.
+        classes: its number of classes, likewise.
+    """
+
+    kind: str
+    name: str
+    status: str
+    told: str
+    images: tuple[int, int] = (0, 0)
+    classes: int = 0
+
+    @property
+    def title(self) -> str:
+        """Kind, name and status, padded to stand in a column."""
+        return f"{self.kind:9} {self.name:14} {self.status:9}"
+
+
+def peers(params: Params, dataset: str) -> list[str]:
+    """A data set, and those that some table shows beside it."""
+    tables = (shown.datasets for shown in (*params.tables.values(), *params.own_tables.values()))
+    together = [names for names in tables if dataset in names]
+    return list(dict.fromkeys([dataset, *(name for names in together for name in names)]))
+
+
+def require_inputs(params: Params, dataset: str, data_root: Path, *, alone: bool = False) -> None:
+    """Look for a data set, for those that tables show beside it, and for the weights of its backbones.
+
+    Args:
+        params: what is named where.
+        dataset: the one that is about to be read.
+        data_root: folder that relative paths start from.
+        alone: look for this data set only.
+
+    Raises:
+        InputError: one message about all that is missing.
+    """
+    needed = [dataset] if alone else peers(params, dataset)
+    problems = []
+    for name in needed:
+        try:
+            find_dataset(params.datasets[name], data_root)
+        except InputError as error:
+            problems.append(str(error))
+    extra = params.figure_backbones if dataset in params.figures["figure8"].datasets else {}
+    weights = survey_backbones({**params.backbones, **extra})
+    problems += [finding.told for finding in weights if finding.status == MISSING]
+    if problems:
+        raise InputError(
+            f"{len(problems)} of {len(needed) + len(weights)} inputs of suite {params.suite} are "
+            f"missing that {', '.join(needed)} and their tables start from; nothing was started.\n\n"
+            + "\n\n".join(problems)
+        )
+
+
+def survey_dataset(name: str, source: DatasetSource, data_root: Path) -> Finding:
+    """List a data set's files and count them."""
+    try:
+        train, test = load_splits(source, data_root)
+    except InputError as error:
+        row = DATASETS.get(source.kind)
+        if row is None:
+            return Finding("data set", name, MISSING, str(error))
+        expected = {split: row.images[split] or row.per_class[split][1] * row.classes for split in row.images}
+        return Finding(
+            "data set", name, MISSING, str(error), (expected["train"], expected["test"]), row.classes
+        )
+    counts = (len(train), len(test))
+    told = f"{counts[0]:,} training and {counts[1]:,} test images in {len(train.classes):,} classes"
+    if train.group_names:
+        told += f", {len(train.group_names)} groups"
+    return Finding("data set", name, PRESENT, told, counts, len(train.classes))
+
+
+def survey_backbones(backbones: dict[str, BackboneSource]) -> list[Finding]:
+    """Look for the weights of backbones; the hub is asked only where some are not on this machine."""
+    return [_survey_backbone(name, source) for name, source in backbones.items()]
+
+
+def _survey_backbone(name: str, source: BackboneSource) -> Finding:
+    try:
+        row = backbone_row(source)
+        path = find_weights(row)
+    except InputError as error:
+        return Finding("backbone", name, MISSING, f"Backbone {name}: {error}")
+    if path is not None:
+        return Finding("backbone", name, PRESENT, f"{path} (licence: {row.license})")
+    repository, files = hub_files(row)
+    if hub_answers():
+        told = f"will be downloaded from {repository} on the Hugging Face hub (licence: {row.license})"
+        return Finding("backbone", name, DOWNLOAD, told)
+    return Finding("backbone", name, MISSING, _unreachable(name, row, repository, files))
+
+
+def _unreachable(name: str, row: BackboneRow, repository: str, files: tuple[str, ...]) -> str:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return (
+        f"Backbone {name}: no weights of {row.tag}, and the Hugging Face hub does not answer.\n"
+        f"  looked for:      {repository} ({' or '.join(files)}) in {HF_HUB_CACHE}\n"
+        f"  get it:          on a machine with a network, `hf download {repository}`, and copy that cache"
+        + (f"; or {row.download}\n" if row.download else "\n")
+        + f"  licence:         {row.license}\n"
+        f"  lies elsewhere:  `checkpoint: <path>` beside the source of {name}, or HF_HUB_CACHE"
+    )
+
+
+@cache
+def hub_answers() -> bool:
+    """Whether the Hugging Face hub can be reached from here, within a few seconds."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        with urllib.request.urlopen(constants.ENDPOINT, timeout=_SECONDS_TO_WAIT):
+            return True
+    except urllib.error.HTTPError:
+        return True  # it answered
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""Results become tables, figures, releases and a page."""

@@ -1,0 +1,367 @@
+"""Figures: a row of facts each, and how it is drawn from the results; how it looks is in `panels` and `plots`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lgm_core.foundation.errors import InputError, SettingError
+from lgm_core.foundation.layout import BASE
+from lgm_core.reporting.blocks import METHOD, normalized_transfer, pairs
+from lgm_core.reporting.correlation import correlation
+from lgm_core.reporting.panels import Panel
+from lgm_core.reporting.plots import (
+    Cloud,
+    Scatter,
+    Series,
+    draw_clouds,
+    draw_curves,
+    draw_scatter,
+    draw_sentence,
+)
+from lgm_core.reporting.published import reported_values
+from lgm_core.reporting.results import Results
+from lgm_core.reporting.table_formats import title_of
+from lgm_core.reporting.tables import check_places
+from lgm_core.settings.params import NOTHING, Params
+from lgm_core.settings.shown import shown_classes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def _first_pictures(results: Results, dataset: str, source: str, variant: str = BASE) -> dict[str, Path]:
+    """The first distilled picture of every class that is shown, by class."""
+    settings = results.distilled(dataset, source, variant)
+    first = [picture for picture in settings["pictures"] if picture.endswith("/0.png")]
+    folder = results.layout.cell(dataset, source, variant).distilled
+    return {settings["classes"][n]: folder / first[n] for n in shown_classes(len(settings["classes"]))}
+
+
+def _panel(title: str, rows: dict[str, dict[str, Path]]) -> Panel:
+    """Rows of pictures by class; all rows show the same classes."""
+    columns = tuple(next(iter(rows.values())))
+    return Panel(title, tuple(rows), columns, tuple(tuple(row.values()) for row in rows.values()))
+
+
+def _distilled_panels(
+    results: Results, params: Params, datasets: tuple[str, ...], source: str
+) -> list[Panel]:
+    """Distilled images of every backbone."""
+    return [
+        _panel(
+            f"{dataset}, distilled with each model",
+            {name: _first_pictures(results, dataset, name) for name in params.backbones},
+        )
+        for dataset in datasets
+    ]
+
+
+def _ablation_panels(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> list[Panel]:
+    """The same classes under every ablation."""
+    variants = {METHOD: BASE, **{name: f"ablation/{name}" for name in params.variants.ablation}}
+    return [
+        _panel(
+            f"{dataset}, distilled with {source}",
+            {
+                title_of(name): _first_pictures(results, dataset, source, variant)
+                for name, variant in variants.items()
+            },
+        )
+        for dataset in datasets
+    ]
+
+
+def _sample_panels(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> list[Panel]:
+    """Samples of train and test, and what every backbone distilled, titled with its full-data accuracy."""
+    return [_sample_panel(results, dataset, tuple(params.backbones)) for dataset in datasets]
+
+
+def _sample_panel(results: Results, dataset: str, backbones: tuple[str, ...]) -> Panel:
+    samples = results.samples(dataset, backbones[0])
+    columns = [split for split, classes in samples.items() for _ in next(iter(classes.values()))]
+    columns += [f"{source}\nfull {results.full(dataset, source).mean:.0f} %" for source in backbones]
+    distilled = [_first_pictures(results, dataset, source) for source in backbones]
+    rows = {
+        name: (
+            *(picture for classes in samples.values() for picture in classes[name]),
+            *(pictures[name] for pictures in distilled),
+        )
+        for name in distilled[0]
+    }
+    title = f"{dataset}: samples, images distilled with each model, its test accuracy on all data"
+    return Panel(title, tuple(rows), tuple(columns), tuple(rows.values()))
+
+
+def _single_panels(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> list[Panel]:
+    """Distilled images of one backbone, a panel for every data set."""
+    return [
+        _panel(dataset, {f"distilled\nwith {source}": _first_pictures(results, dataset, source)})
+        for dataset in datasets
+    ]
+
+
+def _neighbor_panels(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> list[Panel]:
+    """Distilled images above their nearest real neighbours."""
+    return [_neighbor_panel(results, dataset, source) for dataset in datasets]
+
+
+def _neighbor_panel(results: Results, dataset: str, source: str) -> Panel:
+    distilled, cell = _first_pictures(results, dataset, source), results.layout.cell(dataset, source)
+    near = {entry["picture"]: entry for entry in results.neighbors(dataset, source)}
+    names = {name: picture.relative_to(cell.distilled).as_posix() for name, picture in distilled.items()}
+    columns = {name: f"{name}\ncos {near[names[name]]['similarity']:.2f}" for name in names}
+    rows = (tuple(distilled.values()), tuple(cell.neighbors / names[name] for name in names))
+    title = f"{dataset}, distilled with {source}, above the nearest real images"
+    return Panel(title, ("distilled", "nearest real"), tuple(columns.values()), rows)
+
+
+def rounds_series(results: Results, params: Params, dataset: str, source: str) -> list[Series]:
+    """Accuracy of every backbone against the number of augmentation rounds, the distilling one first.
+
+    Published values are dashed lines, where data set and backbone are the paper's.
+    """
+    names = [*(f"rounds/{name}" for name in params.variants.rounds), BASE]
+    variants = {results.distilled(dataset, source, name)["method"]["aug_rounds"]: name for name in names}
+    rounds = sorted(variants)
+    lines = []
+    for target in sorted(params.backbones, key=lambda name: name != source):
+        values = [results.transfer(dataset, source, target, variant=variants[count]) for count in rounds]
+        name = f"{target} (distils)" if target == source else target
+        lines.append(
+            Series(
+                name,
+                [float(count) for count in rounds],
+                [value.mean for value in values],
+                [value.std or 0.0 for value in values],
+            )
+        )
+    return lines + (_reported_rounds(dataset, list(params.backbones)) if source == "dinov2" else [])
+
+
+def _reported_rounds(dataset: str, backbones: list[str]) -> list[Series]:
+    lines = []
+    for target in backbones:
+        found = {count: reported_values("figure3", dataset, str(count), target) for count in range(1, 101)}
+        known = {count: values[0].mean for count, values in found.items() if values}
+        if known:
+            lines.append(Series(f"{target} (original)", [*map(float, known)], [*known.values()], dashed=True))
+    return lines
+
+
+def _rounds(
+    results: Results, params: Params, datasets: tuple[str, ...], source: str
+) -> dict[str, list[Series]]:
+    return {
+        f"{dataset}, distilled with {source}": rounds_series(results, params, dataset, source)
+        for dataset in datasets
+    }
+
+
+def _draw_rounds(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> Figure:
+    """Accuracy against rounds of augmentation."""
+    panels = _rounds(results, params, datasets, source)
+    return draw_curves(panels, "augmentation rounds K per step", "top-1 accuracy (%)")
+
+
+def _rounds_data(
+    results: Results, params: Params, datasets: tuple[str, ...], source: str
+) -> dict[str, Series]:
+    panels = _rounds(results, params, datasets, source)
+    return {line.name: line for lines in panels.values() for line in lines if not line.dashed}
+
+
+def _draw_components(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> Figure:
+    """Principal components of the training features, with class means and distilled images."""
+    (dataset,) = datasets
+    train, labels, classes = results.training_features(dataset, source)
+    distilled, owners = results.distilled_features(dataset, source)
+    center = train.mean(axis=0)
+    _, scale, directions = np.linalg.svd(train - center, full_matrices=False)
+    first, second = (100 * scale[:2] ** 2 / (scale**2).sum()).tolist()
+    plane = directions[:2].T
+    clouds = [
+        Cloud(
+            classes[label],
+            (train[labels == label] - center) @ plane,
+            (train[labels == label].mean(axis=0) - center) @ plane,
+            (distilled[owners == label] - center) @ plane,
+        )
+        for label in shown_classes(len(classes))
+    ]
+    return draw_clouds(clouds, f"{dataset}, features of {source}", (first, second))
+
+
+def _draw_alignment(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> Figure:
+    """Normalised transfer against alignment, a point for every ordered pair of models."""
+    backbones, parts = tuple(params.backbones), []
+    for dataset in datasets:
+        transfer = normalized_transfer(results, dataset, backbones)
+        known = [(a, b) for a, b in pairs(backbones) if b in transfer[a]]
+        x = [results.alignment(dataset, a, b).mean for a, b in known]
+        y = [transfer[a][b].mean for a, b in known]
+        found = correlation(x, y)
+        said = (
+            "r undefined" if found.pearson is None else f"r = {found.pearson:.2f}, R² = {found.r_squared:.2f}"
+        )
+        parts.append(Scatter(f"{dataset}: {said}", x, y, [title_of(f"{a}/{b}") for a, b in known]))
+    return draw_scatter(parts, "mutual k-NN alignment (fraction)", "normalised 1-NN accuracy (%)")
+
+
+def _history(results: Results, dataset: str, source: str) -> Series:
+    losses = results.history(dataset, source)
+    return Series(source, [float(step) for step in range(len(losses))], losses)
+
+
+def _draw_losses(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> Figure:
+    """Loss of every distillation, against steps."""
+    panels = {
+        dataset: [_history(results, dataset, name) for name in params.backbones] for dataset in datasets
+    }
+    return draw_curves(panels, "step", "loss (1 - cosine)", points=False)
+
+
+def _losses_data(
+    results: Results, params: Params, datasets: tuple[str, ...], source: str
+) -> dict[str, Series]:
+    return {
+        f"{dataset} {name}": _history(results, dataset, name)
+        for dataset in datasets
+        for name in params.backbones
+    }
+
+
+Panels = Callable[[Results, Params, tuple[str, ...], str], list[Panel]]
+Plot = Callable[[Results, Params, tuple[str, ...], str], "Figure"]
+Data = Callable[[Results, Params, tuple[str, ...], str], dict[str, Series]]
+
+
+@dataclass(frozen=True)
+class FigureRow:
+    """A figure.
+
+    Attributes:
+        title: one line.
+        places: what it shows of the settings: `dataset`, or `left` and `right`, and `source`.
+        panels: its pictures, where it is a grid of them.
+        plot: its drawing, where it is a plot.
+        data: what `dvc plots` draws of it, a line of points for every name.
+        table: whose data sets it shows, where they are not its own.
+    """
+
+    title: str
+    places: tuple[str, ...]
+    panels: Panels | None = None
+    plot: Plot | None = None
+    data: Data | None = None
+    table: str | None = None
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of its files."""
+        return (".png", *([".svg"] if self.plot else []), *([".csv"] if self.data else []))
+
+
+FIGURES = {
+    "figure1": FigureRow("Figure 1. Distilled images of every model", ("dataset",), panels=_distilled_panels),
+    "figure3": FigureRow(
+        "Figure 3. Accuracy against rounds of augmentation",
+        ("dataset", "source"),
+        plot=_draw_rounds,
+        data=_rounds_data,
+    ),
+    "figure4": FigureRow(
+        "Figure 4. Training features, class means and distilled images",
+        ("dataset", "source"),
+        plot=_draw_components,
+    ),
+    "figure5": FigureRow(
+        "Figure 5. The same classes under every ablation",
+        ("source",),
+        panels=_ablation_panels,
+        table="table3",
+    ),
+    "figure6": FigureRow(
+        "Figure 6. A data set with a spurious background", ("dataset",), panels=_sample_panels
+    ),
+    "figure7": FigureRow(
+        "Figure 7. Fine-grained data sets", ("left", "right", "source"), panels=_single_panels
+    ),
+    "figure8": FigureRow(
+        "Figure 8. Distilled images above their nearest real neighbours",
+        ("dataset", "source"),
+        panels=_neighbor_panels,
+    ),
+    "alignment": FigureRow(
+        "Transfer against alignment, every pair of models", ("left", "right"), plot=_draw_alignment
+    ),
+    "losses": FigureRow("Loss of the distillations", ("left", "right"), plot=_draw_losses, data=_losses_data),
+}
+
+
+def check_figures(params: Params) -> None:
+    """Refuse figures that cannot be.
+
+    Raises:
+        InputError: naming the setting.
+    """
+    check_places("figures", {name: row.places for name, row in FIGURES.items()}, params.figures)
+    for name, row in FIGURES.items():
+        source = params.figures[name].source
+        if "source" in row.places and (source == NOTHING) != (not shown_datasets(name, params)):
+            allowed = "none where the figure shows no data set, and a backbone where it does"
+            raise SettingError(f"figures.{name}.source", source, allowed)
+    if params.variants.rounds and not shown_datasets("figure3", params):
+        raise SettingError("variants.rounds", [*params.variants.rounds], "{} where Figure 3 shows nothing")
+    if params.figure_backbones and not shown_datasets("figure8", params):
+        raise SettingError("figure_backbones", [*params.figure_backbones], "{} where Figure 8 shows nothing")
+
+
+def shown_datasets(name: str, params: Params) -> tuple[str, ...]:
+    """The data sets that a figure shows; none where it is left out."""
+    table = FIGURES[name].table
+    if table is None:
+        return params.figures[name].datasets
+    return () if params.figures[name].source == NOTHING else params.tables[table].datasets
+
+
+def draw_figure(name: str, results: Results, params: Params) -> list[Panel] | Figure:
+    """A figure as panels or as a plot; one that shows nothing is a sentence that says so.
+
+    Raises:
+        InputError: if there is no such figure, or a result is missing.
+    """
+    if name not in FIGURES:
+        raise InputError(f"{name!r} is no figure; there are: {', '.join(FIGURES)}.")
+    row, datasets, source = FIGURES[name], shown_datasets(name, params), params.figures[name].source or ""
+    if not datasets:
+        return draw_sentence(f"{name} is left out: its data set in the settings is none.")
+    if row.panels is not None:
+        return row.panels(results, params, datasets, source)
+    assert row.plot is not None
+    return row.plot(results, params, datasets, source)
+
+
+def plotted_data(name: str, results: Results, params: Params) -> str:
+    """What `dvc plots` draws of a figure, as CSV with the columns series, x and y; the header alone of none."""
+    make, datasets = FIGURES[name].data, shown_datasets(name, params)
+    source = params.figures[name].source or ""
+    lines = make(results, params, datasets, source) if make is not None and datasets else {}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["series", "x", "y"])
+    for title, line in lines.items():
+        writer.writerows((title, f"{x:g}", f"{y:.6g}") for x, y in zip(line.x, line.y, strict=True))
+    return out.getvalue()
+
+
+def figure_caption(name: str, params: Params, captions: Mapping[str, str]) -> str:
+    """What the shown data sets are, where there is something to say."""
+    datasets = shown_datasets(name, params)
+    return "\n".join(f"{dataset}: {captions[dataset]}." for dataset in datasets if captions.get(dataset))

@@ -1,0 +1,284 @@
+"""The report: one static page with every table and figure, the distilled images, and what made each number.
+
+index.html                 the page; works from a file and from any web server, without requests to others
+style.css, script.js       how it looks, and the gallery's filters
+gallery.js                 what the gallery shows
+cells/…                    the cells' JSON, each with its run's time and memory
+pictures/…                 distilled images and their neighbours, large ones reduced
+tables/…, figures/…        as files
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from lgm_core.foundation.errors import MissingFileError
+from lgm_core.foundation.layout import BASE, Cell
+from lgm_core.foundation.store import read_json, replacing_folder, write_json, write_text
+from lgm_core.reporting.blocks import METHOD
+from lgm_core.reporting.figures import FIGURES, figure_caption, shown_datasets
+from lgm_core.reporting.results import Results
+from lgm_core.reporting.table_formats import best_rows, format_value, heading_of, reported_lines, title_of
+from lgm_core.reporting.tables import TABLES, Table, assemble, table_of
+from lgm_core.settings.params import Params
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_PAGES = ("index.html", "style.css", "script.js", "gallery.js")
+_FILTERS = {"dataset": "Data set", "source": "Model", "variant": "Variant", "class": "Class"}
+_LARGEST_SIDE = 160
+_CHART = (120, 36)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a stage: its verb, data set, backbone and variant."""
+
+    verb: str
+    dataset: str
+    backbone: str = ""
+    variant: str = BASE
+
+
+def distilled_runs(params: Params) -> Iterator[Run]:
+    """Every distillation of the settings: data sets × backbones, and the variants."""
+    for dataset in params.datasets:
+        for backbone in params.backbones:
+            yield Run("distill", dataset, backbone)
+    for dataset in params.tables["table3"].datasets:
+        for name in params.variants.ablation:
+            for backbone in params.backbones:
+                yield Run("distill", dataset, backbone, f"ablation/{name}")
+    for dataset in params.figures["figure3"].datasets:
+        for name in params.variants.rounds:
+            yield Run("distill", dataset, str(params.figures["figure3"].source), f"rounds/{name}")
+
+
+def all_runs(params: Params) -> Iterator[Run]:
+    """Every run of the settings, stage by stage."""
+    pairs = [(dataset, backbone) for dataset in params.datasets for backbone in params.backbones]
+    for verb in ("features", "baselines"):
+        for dataset, backbone in pairs:
+            yield Run(verb, dataset, backbone)
+    for backbone in params.figure_backbones:
+        for dataset in params.figures["figure8"].datasets:
+            for verb in ("features", "distill"):
+                yield Run(verb, dataset, backbone)
+    yield from distilled_runs(params)
+    for run in distilled_runs(params):
+        yield Run("probe", run.dataset, run.backbone, run.variant)
+    for dataset in params.datasets:
+        yield Run("align", dataset)
+
+
+class _Report:
+    """One report in the making.
+
+    Args:
+        results: where everything is read from.
+        params: what is shown.
+        captions: what a data set is, by its name.
+        folder: where it is written to.
+    """
+
+    def __init__(self, results: Results, params: Params, captions: Mapping[str, str], folder: Path) -> None:
+        self.results, self.layout = results, results.layout
+        self.params, self.captions, self.folder = params, captions, folder
+
+    def _cell(self, run: Run) -> Cell:
+        return self.layout.cell(run.dataset, run.backbone, run.variant)
+
+    def _measured(self, run: Run) -> dict[str, Any]:
+        return read_json(self._cell(run).run(run.verb))
+
+    def _source(self, run: Run) -> Path | None:
+        """The cell's own JSON; features have none."""
+        cell = self._cell(run)
+        return {
+            "features": None,
+            "baselines": cell.baselines,
+            "distill": cell.distilled / "settings.json",
+            "probe": cell.probe,
+            "align": cell.alignment,
+        }[run.verb]
+
+    def link(self, origin: Path) -> str:
+        """Address of the copy of a cell's JSON."""
+        return quote(f"cells/{origin.relative_to(self.layout.results).as_posix()}")
+
+    def copy_cell(self, run: Run) -> str:
+        """Copy the cell's JSON with its run's time and memory, a probe's with what it probed; the address."""
+        source = self._source(run)
+        if source is None:
+            return ""
+        content = {**read_json(source), "run": self._measured(run)}
+        if run.verb == "probe":
+            content["distilled"] = self.results.distilled(run.dataset, run.backbone, run.variant)
+        write_json(self.folder / "cells" / source.relative_to(self.layout.results), content)
+        return self.link(source)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Time, memory and loss history of every cell."""
+        return [
+            {
+                **asdict(run),
+                **self._measured(run),
+                "link": self.copy_cell(run),
+                "losses": self._losses(run) if run.verb == "distill" else None,
+            }
+            for run in all_runs(self.params)
+        ]
+
+    def _losses(self, run: Run) -> dict[str, Any]:
+        losses = self.results.history(run.dataset, run.backbone, run.variant)
+        points = chart_points(losses)
+        return {"first": losses[0], "last": losses[-1], "steps": len(losses), "points": points}
+
+    def _picture(self, source: Path) -> str:
+        """Copy a picture, reduced where it is large; its address."""
+        from PIL import Image
+
+        target = self.folder / "pictures" / source.relative_to(self.layout.results)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(source) as opened:
+            if max(opened.size) > _LARGEST_SIDE:
+                target = target.with_suffix(".jpg")
+                reduced = opened.convert("RGB")
+                reduced.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
+                reduced.save(target, format="JPEG", quality=88)
+            else:
+                shutil.copyfile(source, target)
+        return quote(target.relative_to(self.folder).as_posix())
+
+    def gallery(self) -> list[dict[str, Any]]:
+        """Every distilled image with its class and its nearest real neighbour."""
+        entries = []
+        for run in distilled_runs(self.params):
+            cell, name = self._cell(run), (run.dataset, run.backbone, run.variant)
+            classes = self.results.distilled(*name)["classes"]
+            near = self.results.neighbors(*name)
+            per_class = len(near) // len(classes)
+            entries += [
+                {
+                    "dataset": run.dataset,
+                    "source": run.backbone,
+                    "variant": run.variant.partition("/")[2] or METHOD,
+                    "class": classes[number // per_class],
+                    "picture": self._picture(cell.distilled / entry["picture"]),
+                    "neighbor": self._picture(cell.neighbors / entry["picture"]),
+                    "name": entry["name"],
+                    "similarity": entry["similarity"],
+                }
+                for number, entry in enumerate(near)
+            ]
+        return entries
+
+    def tables(self) -> list[Table]:
+        """Every table that shows something, its files copied."""
+        names = [
+            name for name in (*TABLES, *self.params.own_tables) if table_of(name, self.params)[1].datasets
+        ]
+        for name in names:
+            for suffix in (".csv", ".md", ".tex"):
+                _copy(self.layout.table(name, suffix), self.folder / "tables")
+        return [assemble(name, self.results, self.params, self.captions) for name in names]
+
+    def figures(self) -> list[dict[str, Any]]:
+        """Name, title, caption and files of every figure that shows something, its files copied."""
+        shown = {name: row for name, row in FIGURES.items() if shown_datasets(name, self.params)}
+        figures = []
+        for name, row in shown.items():
+            suffixes = [suffix for suffix in row.suffixes if suffix != ".csv"]
+            for suffix in suffixes:
+                _copy(self.layout.figure(name, suffix), self.folder / "figures")
+            # Panels carry their caption themselves.
+            caption = figure_caption(name, self.params, self.captions) if row.plot else ""
+            files = [f"figures/{name}{suffix}" for suffix in suffixes]
+            figures.append({"name": name, "title": row.title, "caption": caption, "files": files})
+        return figures
+
+    def context(self) -> dict[str, Any]:
+        """Everything the templates show."""
+        runs = self.runs()
+        totals: dict[str, float] = {}
+        for run in runs:
+            totals[run["verb"]] = totals.get(run["verb"], 0.0) + run["seconds"]
+        return {
+            "suite": self.params.suite,
+            "captions": {name: line for name, line in self.captions.items() if line},
+            "tables": self.tables(),
+            "figures": self.figures(),
+            "gallery": self.gallery(),
+            "filters": _FILTERS,
+            "runs": runs,
+            "totals": totals,
+            "settings": flat_settings(asdict(self.params)),
+            "link": self.link,
+        }
+
+
+def _copy(source: Path, folder: Path) -> None:
+    if not source.is_file():
+        raise MissingFileError(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, folder / source.name)
+
+
+def chart_points(values: list[float]) -> str:
+    """Corners of a line through `values` that fills a chart, as SVG's `points`; at most one per pixel."""
+    width, height = _CHART
+    step = max(1, len(values) // width)
+    kept = values[::step]
+    low, high = min(kept), max(kept)
+    spread = (high - low) or 1.0
+    across = width / max(1, len(kept) - 1)
+    return " ".join(
+        f"{number * across:.1f},{height - 1 - (value - low) / spread * (height - 2):.1f}"
+        for number, value in enumerate(kept)
+    )
+
+
+def flat_settings(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted name → value; the method's settings stand at top level, as in the params file."""
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        name = prefix if not prefix and key == "method" else f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat |= flat_settings(value, f"{name}." if name else "")
+        elif value is not None:
+            flat[name] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def write_report(results: Results, params: Params, captions: Mapping[str, str], folder: Path) -> None:
+    """Write the report, whole or not at all.
+
+    Args:
+        results: where the cells are read.
+        params: what is shown; every cell it names has to be there.
+        captions: what a data set is, by its name.
+        folder: replaced if it exists.
+
+    Raises:
+        FileError: if a cell, table or figure is missing.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.globals |= {
+        function.__name__: function
+        for function in (best_rows, format_value, heading_of, reported_lines, title_of)
+    }
+    with replacing_folder(folder) as new:
+        context = _Report(results, params, captions, new).context()
+        for page in _PAGES:
+            write_text(new / page, environment.get_template(page).render(context))

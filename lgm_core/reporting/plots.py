@@ -1,0 +1,206 @@
+"""Plots for print: colours that colour-blind readers tell apart (Okabe & Ito), PNG and SVG alike."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import numpy as np
+
+from lgm_core.foundation.store import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+# Okabe & Ito, Color Universal Design, 2008; yellow is left out, it is invisible on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_DPI = 200
+_STYLE: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "svg.hashsalt": "figure",
+    "svg.fonttype": "none",
+}
+
+
+def color_and_marker(number: int) -> tuple[str, str]:
+    """A look of its own for every number below 49."""
+    return COLORS[number % len(COLORS)], MARKERS[(number + number // len(COLORS)) % len(MARKERS)]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line of a plot: points (x, y), with y's standard deviation where there is one."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+    std: list[float] | None = None
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A class in two dimensions: its samples [n, 2], their mean and the distilled images [k, 2]."""
+
+    name: str
+    samples: np.ndarray
+    mean: np.ndarray
+    distilled: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Points with a text each, and what is said about all of them in the legend."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+    labels: list[str]
+
+
+def save_plot(figure: Figure, *paths: Path) -> None:
+    """Write a plot as `.png` and `.svg` files, the same bytes every time."""
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        for path in paths:
+            facts = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
+            with replacing(path) as temporary:
+                figure.savefig(temporary, format=path.suffix[1:], dpi=_DPI, metadata=facts)
+
+
+def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """The same drawing in this module's style, whatever the process's own is."""
+
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        import matplotlib
+
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def _axes(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, list(figure.subplots(1, count, squeeze=False)[0])
+
+
+@_styled
+def draw_curves(
+    panels: dict[str, list[Series]], x_label: str, y_label: str, *, points: bool = True
+) -> Figure:
+    """Lines over x, one pair of axes for every title.
+
+    Args:
+        panels: title → lines.
+        x_label, y_label: with their units.
+        points: whether to mark the points and their standard deviations.
+    """
+    figure, places = _axes(len(panels), (3.2 * len(panels) + 0.4, 2.6))
+    for place, (title, lines) in zip(places, panels.items(), strict=True):
+        for number, line in enumerate(line for line in lines if not line.dashed):
+            color, marker = color_and_marker(number)
+            place.errorbar(
+                line.x,
+                line.y,
+                yerr=line.std,
+                color=color,
+                marker=marker if points else "",
+                markersize=4,
+                linewidth=1.2 if points else 0.9,
+                capsize=2,
+                label=line.name,
+            )
+        for number, line in enumerate(line for line in lines if line.dashed):
+            color, marker = color_and_marker(number)
+            place.plot(
+                line.x, line.y, "--", color=color, marker=marker, mfc="none", ms=4, lw=0.8, label=line.name
+            )
+        place.set(title=title, xlabel=x_label, ylabel=y_label)
+        if points:
+            place.set_xticks(sorted({x for line in lines for x in line.x}))
+        place.legend()
+    return figure
+
+
+@_styled
+def draw_clouds(clouds: list[Cloud], title: str, shares: tuple[float, float]) -> Figure:
+    """Classes in the plane of two principal components.
+
+    Args:
+        clouds: one for each class.
+        title: one line.
+        shares: of the variance along the two axes, in percent.
+    """
+    figure, (place,) = _axes(1, (5.2, 3.6))
+    for number, cloud in enumerate(clouds):
+        color, marker = color_and_marker(number)
+        place.scatter(*cloud.samples.T, s=6, color=color, marker=marker, alpha=0.25, linewidths=0)
+        place.scatter([], [], s=18, color=color, marker=marker, linewidths=0, label=cloud.name)
+    for number, cloud in enumerate(clouds):
+        color, marker = color_and_marker(number)
+        edge = {"edgecolors": "black", "linewidths": 0.7, "color": color, "zorder": 3}
+        place.scatter(*cloud.mean, s=36, marker=marker, **edge)
+        place.scatter(*cloud.distilled.T, s=110, marker="*", **edge)
+    look = {"color": "white", "edgecolors": "black", "linewidths": 0.7}
+    place.scatter([], [], s=36, marker="o", label="class mean (outlined)", **look)
+    place.scatter([], [], s=110, marker="*", label="distilled image", **look)
+    place.set(title=title)
+    place.set_xlabel(f"first principal component ({shares[0]:.0f} % of the variance)")
+    place.set_ylabel(f"second ({shares[1]:.0f} %)")
+    place.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+@_styled
+def draw_scatter(parts: list[Scatter], x_label: str, y_label: str) -> Figure:
+    """Labelled points, with a least-squares line for each part of at least three."""
+    figure, (place,) = _axes(1, (4.6, 3.4))
+    for number, part in enumerate(parts):
+        color, marker = color_and_marker(number)
+        place.scatter(part.x, part.y, s=24, color=color, marker=marker, label=part.name)
+        for x, y, text in zip(part.x, part.y, part.labels, strict=True):
+            # The two directions of a pair have the same alignment: the upper text above, the lower below.
+            rivals = [other for at, other in zip(part.x, part.y, strict=True) if at == x]
+            offset = (4, 3) if y == max(rivals) else (4, -6)
+            place.annotate(
+                text, (x, y), xytext=offset, textcoords="offset points", fontsize=5, color="#333333"
+            )
+        if len(part.x) >= 3 and len(set(part.x)) > 1:
+            slope, start = np.polyfit(part.x, part.y, 1)
+            ends = np.array([min(part.x), max(part.x)])
+            place.plot(ends, slope * ends + start, color=color, linewidth=0.8)
+    place.set(xlabel=x_label, ylabel=y_label)
+    place.margins(0.15)
+    place.legend(loc="best")
+    return figure
+
+
+@_styled
+def draw_sentence(sentence: str) -> Figure:
+    """A figure that is nothing but a sentence."""
+    figure, (place,) = _axes(1, (4.6, 0.5))
+    place.set_axis_off()
+    place.text(0.5, 0.5, sentence, ha="center", va="center")
+    return figure

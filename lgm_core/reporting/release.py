@@ -1,0 +1,85 @@
+"""Distilled sets that other people's tools read: class folders of PNGs, the exact tensors, and a data card.
+
+train/<class>/<k>.png  for torchvision's ImageFolder, timm and `load_dataset("imagefolder", data_dir=…)`
+images.safetensors     images [n, 3, r, r] in [0, 1] and labels [n], before rounding to 8 bits
+README.md              the data card
+"""
+
+from __future__ import annotations
+
+import string
+from importlib import resources
+from pathlib import Path
+
+import torch
+
+from lgm_core.distilled import EXPORTED_IMAGES, TENSORS, DistilledSet, picture_names
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.store import (
+    replacing_folder,
+    write_png,
+    write_text,
+)
+
+_CARD = "data_card.md"
+
+
+def export_distilled(folder: Path, distilled: DistilledSet, card: str) -> None:
+    """Write a set and its data card, whole or not at all.
+
+    Args:
+        folder: must not exist yet, or be an export that is replaced.
+        distilled: what to write.
+        card: the text of README.md.
+
+    Raises:
+        InputError: if the folder holds something else.
+    """
+    if folder.exists() and not (folder / TENSORS).is_file() and any(folder.iterdir()):
+        raise InputError(f"{folder} exists and is no exported set; give a new folder.")
+    pictures = picture_names(distilled.classes, distilled.labels.tolist(), EXPORTED_IMAGES)
+    with replacing_folder(folder) as new:
+        distilled.write_tensors(new)
+        for image, picture in zip(distilled.images, pictures, strict=True):
+            write_png(new / picture, image)
+        write_text(new / "README.md", card)
+
+
+def data_card(
+    distilled: DistilledSet,
+    accuracies: dict[str, dict[str, list[float]]],
+    *,
+    image_terms: str,
+    weight_terms: str,
+) -> str:
+    """The README of an export, with the header that data hubs read.
+
+    Args:
+        distilled: the set; its facts name `dataset`, `backbone` and `settings`.
+        accuracies: evaluating backbone → measure → percent of every run.
+        image_terms: licence of the data set distilled.
+        weight_terms: licence of the backbone's weights.
+    """
+    text = resources.files("lgm_core").joinpath("reporting", "templates", _CARD).read_text(encoding="utf-8")
+    facts = distilled.facts
+    rows = [
+        f"| {backbone} | {_mean(runs['top1'])} | {_mean(runs['nearest_neighbor'])} |"
+        for backbone, runs in accuracies.items()
+    ]
+    return string.Template(text).substitute(
+        dataset=facts["dataset"],
+        backbone=facts["backbone"],
+        count=len(distilled.images),
+        side=distilled.images.shape[-1],
+        classes=len(distilled.classes),
+        accuracies="\n".join(rows),
+        settings="\n".join(f"| {key} | `{value}` |" for key, value in sorted(facts["settings"].items())),
+        image_terms=image_terms,
+        weight_terms=weight_terms,
+    )
+
+
+def _mean(runs: list[float]) -> str:
+    values = torch.tensor(runs, dtype=torch.float64)
+    spread = f" ± {values.std(unbiased=False):.1f}" if len(runs) > 1 else ""
+    return f"{values.mean():.1f}{spread}"

@@ -1,0 +1,196 @@
+"""A table in words: CSV for programs, Markdown and LaTeX for people, flat numbers for `dvc metrics`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lgm_core.reporting.blocks import Block
+from lgm_core.reporting.results import Value
+from lgm_core.reporting.tables import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TITLES = {
+    "distilled": "Distilled (ours)",
+    "neighbors": "Neighbors",
+    "centroids": "Centroids",
+    "random": "Random",
+    "full": "Full dataset",
+    "majority": "Always the largest class",
+    "nearest_class_mean": "Nearest class mean (all)",
+    "ridge": "Ridge (all)",
+    "average": "Average",
+    "method": "Full method",
+    "no_decorrelate": "− Decorrelate",
+    "no_pyramid": "− Pyramid",
+    "no_augment": "− Augment",
+    "alignment": "M-kNN alignment",
+    "transfer": "Transfer top-1 (%)",
+    "normalized": "Normalised 1-NN (%)",
+    "overall": "All pairs",
+    "pairs": "Pairs",
+    "r": "r",
+    "r_squared": "R²",
+    "spearman": "Spearman ρ",
+}
+MEASURES = {
+    "top1": "top-1 accuracy, %",
+    "balanced": "balanced accuracy, %",
+    "worst_group": "worst-group accuracy, %",
+    "same": "same model, top-1 accuracy, %",
+    "cross": "average over the other models, top-1 accuracy, %",
+    "pairs": "every ordered pair of models",
+    "nearest": "normalised 1-NN accuracy, %",
+    "alignment": "mutual k-NN alignment",
+    "correlation": "correlation of transfer with alignment",
+}
+_DASH = "–"
+_TINT_COLOR = "0072B2"
+_STRONGEST_TINT = 0.55
+
+
+def title_of(name: str) -> str:
+    """How a row or column is written; an ordered pair `a/b` is written `a → b`."""
+    return TITLES.get(name, name.replace("/", " → "))
+
+
+def heading_of(block: Block) -> str:
+    """Data set and measure of a block."""
+    return f"{block.dataset}: {MEASURES[block.measure]}"
+
+
+def format_value(value: Value | None) -> str:
+    """`84.9 ± 0.1`, `84.9` where there is one run only, a dash where there is no value."""
+    if value is None:
+        return _DASH
+    mean = f"{value.mean:.{value.digits}f}"
+    return mean if value.std is None else f"{mean} ± {value.std:.{value.digits}f}"
+
+
+def best_rows(block: Block, column: str) -> set[str]:
+    """The contenders with a column's highest value as printed."""
+    values = {row: block.cells[row][column] for row in block.contenders if column in block.cells[row]}
+    printed = {row: round(value.mean, value.digits) for row, value in values.items()}
+    return {row for row, number in printed.items() if number == max(printed.values())}
+
+
+def to_frame(table: Table) -> pd.DataFrame:
+    """One row per cell, numbers in full precision; what is not there is not-a-number."""
+    import pandas as pd
+
+    lines = []
+    for block in table.blocks:
+        for row in block.rows:
+            for column in block.columns:
+                value = block.cells[row].get(column)
+                known = {one.source: one.mean for one in block.reported.get(row, {}).get(column, ())}
+                numbers = [
+                    None if value is None else value.mean,
+                    None if value is None else value.std,
+                    block.shares.get(row, {}).get(column),
+                    known.get("original"),
+                    known.get("writeup"),
+                ]
+                lines.append([block.dataset, block.measure, row, column, *numbers])
+    words, numbers = ["dataset", "measure", "row", "column"], ["mean", "std", "share_of_full"]
+    numbers += ["reported_original", "reported_writeup"]
+    return pd.DataFrame(lines, columns=[*words, *numbers]).astype(dict.fromkeys(numbers, float))
+
+
+def to_csv(table: Table) -> str:
+    """One line per cell, for programs."""
+    return to_frame(table).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def reported_lines(block: Block, row: str, column: str) -> list[str]:
+    """`original: 84.9 (+1.0)` for every published value: theirs, and ours less theirs."""
+    value = block.cells[row].get(column)
+    digits = 1 if value is None else value.digits
+    return [
+        f"{one.source}: {one.mean:.{digits}f}"
+        + ("" if value is None else f" ({value.mean - one.mean:+.{digits}f})")
+        for one in block.reported.get(row, {}).get(column, ())
+    ]
+
+
+def _markdown_cell(block: Block, row: str, column: str) -> str:
+    text = format_value(block.cells[row].get(column))
+    if row in best_rows(block, column):
+        text = f"**{text}**"
+    share = block.shares.get(row, {}).get(column)
+    if share is not None:
+        text += f" ({share:.0f} %)"
+    return "<br>".join([text, *reported_lines(block, row, column)])
+
+
+def to_markdown(table: Table) -> str:
+    """The table for people, one part per block."""
+    lines = [f"# {table.title}", ""]
+    for block in table.blocks:
+        header = [block.corner, *(title_of(column) for column in block.columns)]
+        lines += [f"## {heading_of(block)}", "", "| " + " | ".join(header) + " |"]
+        lines.append("|---" + "|---:" * len(block.columns) + "|")
+        for row in block.rows:
+            texts = [_markdown_cell(block, row, column) for column in block.columns]
+            lines.append("| " + " | ".join([title_of(row), *texts]) + " |")
+        lines.append("")
+    return "\n".join([*lines, "\n\n".join(table.notes)]) + "\n"
+
+
+_LATEX = str.maketrans(
+    {
+        "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
+        "±": r"$\pm$", "−": "$-$", "→": r"$\rightarrow$", "²": "$^2$", "ρ": r"$\rho$", "×": r"$\times$",
+        "–": "--",
+    }
+)  # fmt: skip
+
+
+def _latex_cell(block: Block, row: str, column: str) -> str:
+    text = format_value(block.cells[row].get(column)).translate(_LATEX)
+    if row in best_rows(block, column):
+        text = rf"\textbf{{{text}}}"
+    tint = block.tints.get(row, {}).get(column)
+    shade = "" if tint is None else rf"\cellcolor{{tint!{round(100 * _STRONGEST_TINT * tint)}}}"
+    return shade + " ".join(
+        [text, *(f"[{line.translate(_LATEX)}]" for line in reported_lines(block, row, column))]
+    )
+
+
+def to_latex(table: Table) -> str:
+    """A `table` environment for a paper: needs the packages booktabs and xcolor with the option `table`."""
+    lines = [
+        r"% \usepackage{booktabs}  \usepackage[table]{xcolor}",
+        rf"\definecolor{{tint}}{{HTML}}{{{_TINT_COLOR}}}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{table.title.translate(_LATEX)}. {' '.join(table.notes).translate(_LATEX)}}}",
+        rf"\label{{tab:{table.name}}}",
+    ]
+    for block in table.blocks:
+        header = [block.corner, *(title_of(column) for column in block.columns)]
+        lines += [
+            rf"\par\smallskip\textit{{{heading_of(block).translate(_LATEX)}}}\par",
+            rf"\begin{{tabular}}{{l{'r' * len(block.columns)}}}",
+            r"\toprule",
+            " & ".join(text.translate(_LATEX) for text in header) + r" \\",
+            r"\midrule",
+        ]
+        for row in block.rows:
+            texts = [_latex_cell(block, row, column) for column in block.columns]
+            lines.append(" & ".join([title_of(row).translate(_LATEX), *texts]) + r" \\")
+        lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def to_metrics(table: Table) -> dict[str, Any]:
+    """Data set → measure → row → column → mean, for `dvc metrics show` and `diff`."""
+    metrics: dict[str, Any] = {}
+    for block in table.blocks:
+        metrics.setdefault(block.dataset, {})[block.measure] = {
+            row: {column: round(value.mean, 4) for column, value in block.cells[row].items()}
+            for row in block.rows
+        }
+    return metrics

@@ -1,0 +1,204 @@
+"""Tables: a row of facts each, and what kind of table it is; assembled from the results.
+
+A table lists its cells from the settings and never looks around in folders: a removed backbone leaves no
+trace, and a missing cell is an error that names its file. How the blocks of each kind are made is in
+`blocks`, how a table is written in `table_formats`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lgm_core.foundation.errors import InputError, KeyFaultError, SettingError
+from lgm_core.reporting.blocks import (
+    Block,
+    BlockMaker,
+    Compared,
+    ablation_blocks,
+    cross_model_blocks,
+    matrix_blocks,
+    pair_blocks,
+    same_model_blocks,
+    spurious_blocks,
+)
+from lgm_core.reporting.results import Results
+from lgm_core.settings.params import Params, Shown
+
+PAIR, ONE = ("left", "right"), ("dataset",)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A finished table: its name, one line of title, blocks, and sentences under it."""
+
+    name: str
+    title: str
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a table compares.
+
+    Attributes:
+        blocks: the blocks of one data set.
+        notes: sentences under the table.
+    """
+
+    blocks: BlockMaker
+    notes: tuple[str, ...]
+
+
+_RUNS = "Mean ± standard deviation over probe seeds (Random: over draws of the images). "
+_SMALL_SETS = _RUNS + "Bold: the best of the small training sets."
+
+KINDS = {
+    "same_model": Kind(same_model_blocks, (_SMALL_SETS + " The last three rows use all training images.",)),
+    "spurious": Kind(
+        spurious_blocks,
+        (
+            _SMALL_SETS,
+            "Balanced accuracy is the mean over the classes, worst-group accuracy the lowest over the test "
+            "set's groups of class and background, or over its classes where it has no groups. The last row "
+            "always answers the training set's largest class.",
+        ),
+    ),
+    "cross_model": Kind(
+        cross_model_blocks,
+        (
+            "Mean ± standard deviation over probe seeds; in parentheses the share of the full data set's "
+            "accuracy. Bold: the best distilled set of a column.",
+        ),
+    ),
+    "ablation": Kind(
+        ablation_blocks,
+        (
+            "A column distils. Same model: the probe runs on it; other models: the mean over all others. "
+            "Mean ± standard deviation over probe seeds. Bold: the best of a column.",
+        ),
+    ),
+    "pairs": Kind(
+        pair_blocks,
+        (
+            "Alignment: mutual k-NN, a fraction of 1. Transfer: top-1 accuracy in percent of linear probes, "
+            "mean ± standard deviation over probe seeds. 1-NN: percent of the evaluating model's own 1-NN "
+            "accuracy.",
+        ),
+    ),
+    "matrices": Kind(
+        matrix_blocks,
+        (
+            "Left: 1-NN accuracy of the images that the row distilled, seen by the column, in percent of the "
+            "column's own. Right: mutual k-NN. Darker: higher within the row. Correlations are of the two, "
+            "over ordered pairs of different models; of fewer than three pairs there is none.",
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A table of the paper.
+
+    Attributes:
+        kind: a name in :data:`KINDS`.
+        title: one line.
+        places: of the data sets that it shows.
+    """
+
+    kind: str
+    title: str
+    places: tuple[str, ...]
+
+
+TABLES = {
+    "table1": TableRow("same_model", "Linear probes on a few images per class", PAIR),
+    "table2": TableRow("cross_model", "Distilled with the row's backbone, probed on the column's", PAIR),
+    "table3": TableRow("ablation", "Ablation of the method", ONE),
+    "table4": TableRow("spurious", "Data sets with spurious correlations", PAIR),
+    "table5": TableRow("same_model", "Fine-grained data sets", PAIR),
+    "table6": TableRow("pairs", "Alignment and transfer of every pair of models", ONE),
+    "table7": TableRow("matrices", "Transfer of distilled images beside alignment of models", ONE),
+    "table8": TableRow("same_model", "Further data sets", PAIR),
+}
+
+# A table of one's own depends on what these need: see the stage `tables` in dvc.yaml.
+OWN_KINDS = ("same_model", "spurious", "cross_model", "pairs", "matrices")
+
+
+def check_places(part: str, known: Mapping[str, tuple[str, ...]], given: Mapping[str, Shown]) -> None:
+    """Refuse entries of `tables` or `figures` that are not those there are, or show too little or too much.
+
+    Args:
+        part: of the settings.
+        known: the tables or figures that there are, with their places.
+        given: what the settings say.
+
+    Raises:
+        InputError: naming the entry.
+    """
+    unknown = [f"{part}.{name}" for name in given if name not in known]
+    if unknown:
+        raise KeyFaultError("unknown", unknown, f"allowed: {', '.join(known)}")
+    for name, places in known.items():
+        if name not in given:
+            nothing = ", ".join(f"{place}: none" for place in places)
+            raise KeyFaultError("missing", [f"{part}.{name}"], f"{nothing} leaves it out")
+        if set(given[name].places) != set(places) or given[name].kind is not None:
+            raise SettingError(f"{part}.{name}", given[name].places, f"a mapping of {', '.join(places)}")
+
+
+def check_tables(params: Params) -> None:
+    """Refuse tables that cannot be.
+
+    Raises:
+        InputError: naming the setting.
+    """
+    check_places("tables", {name: row.places for name, row in TABLES.items()}, params.tables)
+    for name, shown in params.own_tables.items():
+        if shown.kind not in OWN_KINDS:
+            raise SettingError(f"own_tables.{name}.kind", shown.kind, " | ".join(OWN_KINDS))
+        if set(shown.places) != set(PAIR) or name in TABLES:
+            raise SettingError(
+                f"own_tables.{name}", shown.places, "a name of its own, and kind, left and right"
+            )
+    if params.variants.ablation and not params.tables["table3"].datasets:
+        raise SettingError("variants.ablation", [*params.variants.ablation], "{} where Table 3 shows nothing")
+
+
+def table_of(name: str, params: Params) -> tuple[TableRow, Shown]:
+    """A table's row and what it shows, be it the paper's or one's own.
+
+    Raises:
+        InputError: if there is no such table.
+    """
+    if name in params.own_tables:
+        shown = params.own_tables[name]
+        return TableRow(str(shown.kind), name, PAIR), shown
+    if name not in TABLES:
+        raise InputError(f"{name!r} is no table; there are: {', '.join((*TABLES, *params.own_tables))}.")
+    return TABLES[name], params.tables[name]
+
+
+def assemble(name: str, results: Results, params: Params, captions: Mapping[str, str]) -> Table:
+    """The table of that name under the given settings.
+
+    Args:
+        name: of a table of the paper or of one's own.
+        results: where the cells are read.
+        params: what is shown.
+        captions: what a data set is, by its name; missing or empty for nothing to say.
+
+    Raises:
+        InputError: if a cell is missing or there is no such table.
+    """
+    row, shown = table_of(name, params)
+    if not shown.datasets:
+        return Table(name, row.title, (), (f"{name} is left out: its data set in the settings is none.",))
+    compared = Compared(tuple(params.backbones), tuple(params.variants.ablation), name)
+    kind = KINDS[row.kind]
+    blocks = tuple(block for dataset in shown.datasets for block in kind.blocks(results, dataset, compared))
+    lines = [f"{dataset}: {captions[dataset]}." for dataset in shown.datasets if captions.get(dataset)]
+    return Table(name, row.title, blocks, (*kind.notes, *lines))

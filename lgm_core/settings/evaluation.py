@@ -1,0 +1,92 @@
+"""Settings of the evaluation: linear probes and alignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lgm_core.settings import checks
+from lgm_core.settings.checks import parse, setting
+from lgm_core.settings.method import AugmentSettings
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """Evaluation by linear probing (write-up A.3)."""
+
+    epochs: int = setting(checks.integer(1), "passes over a small training set", paper="1000")
+    full_epochs: int = setting(checks.integer(1), "passes over the full data set", paper="100")
+    batch_size: int = setting(checks.integer(1), "images per step", paper="100")
+    learning_rate: float = setting(
+        checks.number(above=0),
+        "for a batch of 256; scaled by `batch_size / 256`, cosine decay to 0",
+        paper="0.001",
+    )
+    head_std: float = setting(
+        checks.number(0), "standard deviation of the initial head's weights", paper="0.01"
+    )
+    seeds: int = setting(
+        checks.integer(1), "runs; tables show mean ± standard deviation over them", paper="5"
+    )
+    random_seeds: int = setting(checks.integer(1), "draws of the Random baseline", paper="10")
+    view_rounds: int = setting(
+        checks.integer(1),
+        "rounds of training views made of each image; fewer than epochs are visited again in random order",
+        paper="= epochs",
+    )
+    full_view_rounds: int = setting(
+        checks.integer(1), "the same for the full data set, in the feature cache", paper="= full_epochs"
+    )
+    patience: int = setting(
+        checks.integer(0),
+        "0 reports the final epoch; n stops after n epochs without a better accuracy on held-out *training* "
+        "images, never on the test set",
+        paper="0",
+    )
+    holdout: float = setting(
+        checks.number(above=0, maximum=0.5),
+        "share of the training images held out for that, and for choosing ridge's penalty",
+        paper="0.1",
+    )
+    augment: AugmentSettings = setting(
+        checks.section(AugmentSettings), "training views", paper="flip and crop"
+    )
+
+    @classmethod
+    def paper(cls, **changes: Any) -> ProbeSettings:
+        """The paper's settings, some of them changed by keyword.
+
+        Raises:
+            InputError: if a setting is unknown or out of range.
+        """
+        settings = {
+            "epochs": 1000,
+            "full_epochs": 100,
+            "batch_size": 100,
+            "learning_rate": 0.001,
+            "head_std": 0.01,
+            "seeds": 5,
+            "random_seeds": 10,
+            "view_rounds": 1000,
+            "full_view_rounds": 100,
+            "patience": 0,
+            "holdout": 0.1,
+            "augment": {
+                "flip_probability": 0.5,
+                "crop_scale": [0.08, 1.0],
+                "crop_ratio": [3 / 4, 4 / 3],
+                "noise_mean": 0.0,
+                "noise_std": 0.0,
+                "noise_probability": 0.0,
+            },
+        }
+        return parse(cls, settings | changes)
+
+
+@dataclass(frozen=True)
+class AlignmentSettings:
+    """Mutual k-nearest-neighbour alignment (Huh et al. 2024)."""
+
+    neighbors: int = setting(checks.integer(1), "k of mutual k-NN", paper="10")
+    samples: int = setting(checks.integer(2), "test images that are compared", paper="1000")
+    seed: int = setting(checks.integer(0), "of their choice", paper="0")

@@ -1,0 +1,230 @@
+"""The settings of Linear Gradient Matching, of its augmentation, its features and its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from lgm_core.foundation.errors import KeyFaultError, SettingError
+from lgm_core.settings import checks
+from lgm_core.settings.checks import setting
+
+NO_AUGMENTATION = "none"
+WHOLE_BANK = "all"
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """Random view of an image: flip, then random resized crop, then Gaussian noise (write-up A.2)."""
+
+    flip_probability: float = setting(checks.number(0, 1), "chance of a mirrored view", paper="0.5")
+    crop_scale: tuple[float, float] = setting(
+        checks.interval(0, 1),
+        "share of the image's area that the window covers, low and high",
+        paper="0.08, 1",
+    )
+    crop_ratio: tuple[float, float] = setting(
+        checks.interval(0), "width over height of the window, low and high", paper="3/4, 4/3"
+    )
+    noise_mean: float = setting(
+        checks.number(),
+        "mean of the noise; the first public release of the original used 0.5, fixed later",
+        paper="0",
+    )
+    noise_std: float = setting(checks.number(0), "standard deviation of the noise", paper="0.2")
+    noise_probability: float = setting(checks.number(0, 1), "chance of noise in a view", paper="0.5")
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """Linear Gradient Matching, every setting of it (PROTOCOL: objective, images, optimiser)."""
+
+    ipc: int = setting(checks.integer(1), "synthetic images per class", paper="1")
+    steps: int = setting(checks.integer(1), "updates of the images", paper="5000")
+    aug_rounds: int = setting(
+        checks.integer(1),
+        "K, views of every synthetic image in each step (Eq. 5)",
+        paper="10 (3 on ImageNet-1k)",
+    )
+    augment: AugmentSettings | str = setting(
+        checks.either(NO_AUGMENTATION, checks.section(AugmentSettings)),
+        "random views: flip → random resized crop inside the image → noise; or `none`",
+        paper="see below",
+    )
+    head_init: str = setting(
+        checks.choice("normal", "linear"),
+        "how a random head is drawn: `normal`, W ~ N(0, head_std²) and b = 0; `linear`, both U(-F^-½, F^-½) as "
+        "`nn.Linear` draws them",
+        paper="`normal`",
+    )
+    head_std: float = setting(
+        checks.number(0),
+        "standard deviation of W; the write-up's §3.1 says 1, the code of the original 0.01",
+        paper="0.01",
+    )
+    head_draws: int = setting(
+        checks.integer(1),
+        "M, heads per step; the loss is the mean over M cosines. They share the features, so they are nearly "
+        "free",
+        paper="1",
+    )
+    include_bias: bool = setting(
+        checks.boolean, "one cosine over the gradients of W and b together, or of W alone", paper="`true`"
+    )
+    real_batch: int | str = setting(
+        checks.either(WHOLE_BANK, checks.integer(1)),
+        "real features per step, or `all` for the whole cached bank",
+        paper="K · classes",
+    )
+    parameterization: str = setting(
+        checks.choice("pyramid", "pixels"), "`pyramid` of levels 1, 2, 4, … or `pixels`", paper="`pyramid`"
+    )
+    init: str = setting(
+        checks.choice("normal", "zero"),
+        "levels start as N(0, 1) divided by their number, or `zero`",
+        paper="`normal`",
+    )
+    pyramid_start: int = setting(
+        checks.integer(1), "side in pixels of the finest level at the start", paper="1"
+    )
+    growth_interval: int = setting(
+        checks.integer(1), "steps until the next finer level is added", paper="200"
+    )
+    decorrelate_color: bool = setting(
+        checks.boolean,
+        "optimise in the decorrelated colour space of Olah et al. (2017)",
+        paper="`true`",
+    )
+    resolution: int = setting(
+        checks.integer(8, 4096),
+        "side in pixels of synthetic images, and of real ones before cropping",
+        paper="256",
+    )
+    input_size: int = setting(
+        checks.integer(8, 4096), "side in pixels of what the backbones see", paper="224"
+    )
+    optimizer: str = setting(checks.choice("adam", "sgd"), "of the images", paper="`adam`")
+    learning_rate: float = setting(
+        checks.number(above=0, maximum=1e6), "step size of the optimiser", paper="0.002"
+    )
+    learning_rate_schedule: str = setting(
+        checks.choice("constant", "cosine"), "`cosine` falls to 0 at the last step", paper="`constant`"
+    )
+
+    def __post_init__(self) -> None:
+        if self.input_size > self.resolution:
+            allowed = f"at most resolution, {self.resolution}, because views are cropped out of the images"
+            raise SettingError("input_size", self.input_size, allowed)
+        if self.pyramid_start > self.resolution:
+            raise SettingError("pyramid_start", self.pyramid_start, f"at most resolution, {self.resolution}")
+
+    @classmethod
+    def paper(cls, **changes: Any) -> MethodSettings:
+        """The paper's settings, some of them changed by keyword.
+
+        Raises:
+            InputError: if a setting is unknown or out of range.
+        """
+        augment = AugmentSettings(0.5, (0.08, 1.0), (3 / 4, 4 / 3), 0.0, 0.2, 0.5)
+        settings = cls(
+            ipc=1,
+            steps=5000,
+            aug_rounds=10,
+            augment=augment,
+            head_init="normal",
+            head_std=0.01,
+            head_draws=1,
+            include_bias=True,
+            real_batch=WHOLE_BANK,
+            parameterization="pyramid",
+            init="normal",
+            pyramid_start=1,
+            growth_interval=200,
+            decorrelate_color=True,
+            resolution=256,
+            input_size=224,
+            optimizer="adam",
+            learning_rate=0.002,
+            learning_rate_schedule="constant",
+        )
+        return replace(settings, **checked_settings(changes, METHOD_KEYS))
+
+
+METHOD_KEYS = tuple(entry.name for entry in fields(MethodSettings))
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """How real images become features: one centre view and `real_rounds` augmented ones.
+
+    Attributes:
+        resolution: side in pixels of the square cut out of an image.
+        input_size: side in pixels of what the backbone sees.
+        augment: the views that the real gradient is taken over.
+        real_rounds: how many of them.
+        full_view_rounds: training views of the probe on all images.
+        full_augment: how these are made.
+    """
+
+    resolution: int
+    input_size: int
+    augment: AugmentSettings | str
+    real_rounds: int
+    full_view_rounds: int
+    full_augment: AugmentSettings
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """How often a distillation saves its state; after either, whichever comes first."""
+
+    steps: int = setting(checks.integer(1), "steps between two checkpoints")
+    minutes: float = setting(checks.number(0), "minutes between two checkpoints")
+
+
+# Features and baselines are made once for all variants.
+_SHARED_KEYS = ("ipc", "resolution", "input_size")
+
+
+def checked_settings(
+    changes: Mapping[str, Any], allowed: tuple[str, ...], prefix: str = ""
+) -> dict[str, Any]:
+    """Single settings of the method, checked.
+
+    Args:
+        changes: setting → value.
+        allowed: names that may be given.
+        prefix: of their dotted names, for messages.
+
+    Raises:
+        InputError: if a setting is unknown or out of range.
+    """
+    known = {entry.name: entry for entry in fields(MethodSettings)}
+    for key in changes:
+        if key not in allowed:
+            raise KeyFaultError("unknown", [f"{prefix}{key}"], f"allowed: {', '.join(allowed)}")
+    return {key: known[key].metadata["check"](value, prefix + key) for key, value in changes.items()}
+
+
+def with_overrides(method: MethodSettings, overrides: Mapping[str, Any], prefix: str = "") -> MethodSettings:
+    """The method with some settings replaced, checked like its own.
+
+    Args:
+        method: the settings to start from.
+        overrides: setting → value.
+        prefix: of their dotted names, for messages.
+
+    Raises:
+        InputError: if a setting is unknown, out of range, or one that all variants share: features and
+            baselines are made once, with the same sizes and augmentation.
+    """
+    for key in _SHARED_KEYS:
+        if key in overrides:
+            raise SettingError(prefix + key, overrides[key], "no value of its own, all variants share one")
+    checked = checked_settings(
+        overrides, tuple(key for key in METHOD_KEYS if key not in _SHARED_KEYS), prefix
+    )
+    if checked.get("augment", NO_AUGMENTATION) not in (NO_AUGMENTATION, method.augment):
+        raise SettingError(f"{prefix}augment", overrides["augment"], f"{NO_AUGMENTATION!r}")
+    return replace(method, **checked)

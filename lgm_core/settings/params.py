@@ -1,0 +1,340 @@
+"""A complete set of settings: what is compared, the method, its variants, the evaluation, what is shown.
+
+Top-level keys are the method's settings, so that `-S aug_rounds=5` works as typed; groups hold the rest.
+Nothing has a default here: every value is stated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from lgm_core.foundation.errors import InputError, KeyFaultError, SettingError
+from lgm_core.foundation.layout import RESERVED_DATASETS, RESERVED_SUITES
+from lgm_core.foundation.sources import BackboneSource, DatasetSource
+from lgm_core.settings import checks
+from lgm_core.settings.checks import COMPLETE, parse, setting
+from lgm_core.settings.evaluation import AlignmentSettings, ProbeSettings
+from lgm_core.settings.method import (
+    METHOD_KEYS,
+    CheckpointSettings,
+    FeatureSettings,
+    MethodSettings,
+    with_overrides,
+)
+
+NOTHING = "none"
+"""What a table or figure shows in a place that it leaves empty."""
+
+_ROWS = ("full", "average")
+"""Names that tables give to rows and columns of their own."""
+
+
+def _dataset(value: Any, key: str) -> DatasetSource:
+    """A data set: a source in one word, or a mapping with `source` and further keys."""
+    found = _source(value, key, DatasetSource)
+    for name in found.beside:
+        check = checks.boolean if name == "partial" else checks.text
+        check(getattr(found, name), f"{key}.{name}")
+    return found
+
+
+def _backbone(value: Any, key: str) -> BackboneSource:
+    """A backbone: a source in one word, or a mapping with `source` and perhaps `checkpoint`."""
+    found = _source(value, key, BackboneSource)
+    if found.checkpoint is not None:
+        checks.text(found.checkpoint, f"{key}.checkpoint")
+    return found
+
+
+def _source(value: Any, key: str, kind: Callable[..., Any]) -> Any:
+    if isinstance(value, str) and value.strip():
+        return kind(value)
+    if not isinstance(value, Mapping) or "source" not in value:
+        allowed = "a source such as toy:shapes or timm:<tag>, or a mapping with source"
+        raise SettingError(key, value, allowed)
+    known = [entry.name for entry in fields(kind)]  # pyright: ignore[reportArgumentType]
+    unknown = [f"{key}.{part}" for part in value if part not in known]
+    if unknown:
+        raise KeyFaultError("unknown", unknown, f"allowed: {', '.join(known)}")
+    checks.text(value["source"], f"{key}.source")
+    return kind(**value)
+
+
+def _named(check: checks.Check, *, fewest: int = 1) -> checks.Check:
+    """A mapping from plain names to what `check` accepts, not empty unless `fewest` is 0."""
+
+    def checked(value: Any, key: str) -> dict[str, Any]:
+        if not isinstance(value, Mapping) or len(value) < fewest:
+            allowed = "a mapping with at least one name" if fewest else "a mapping from names, {} for none"
+            raise SettingError(key, value, allowed)
+        return {checks.name(part, key): check(value[part], f"{key}.{part}") for part in value}
+
+    return checked
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a table or figure shows; which places it has is its own affair.
+
+    Attributes:
+        kind: of a table of one's own.
+        dataset: the one data set.
+        left, right: the two data sets, where it shows two.
+        source: the backbone, where it shows one.
+    """
+
+    kind: str | None = None
+    dataset: str | None = None
+    left: str | None = None
+    right: str | None = None
+    source: str | None = None
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Place → name, of the places that were given."""
+        return {
+            entry.name: value
+            for entry in fields(self)
+            if entry.name != "kind" and (value := getattr(self, entry.name)) is not None
+        }
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The data sets it shows, each once; none where every place is `none`."""
+        names = [name for place, name in self.places.items() if place != "source" and name != NOTHING]
+        return tuple(dict.fromkeys(names))
+
+
+def _shown(value: Any, key: str) -> Shown:
+    known = [entry.name for entry in fields(Shown)]
+    if not isinstance(value, Mapping) or not value:
+        raise SettingError(key, value, f"a mapping of {', '.join(known)}")
+    unknown = [f"{key}.{part}" for part in value if part not in known]
+    if unknown:
+        raise KeyFaultError("unknown", unknown, f"allowed: {', '.join(known)}")
+    return Shown(**{part: checks.name(value[part], f"{key}.{part}") for part in value})
+
+
+def _changes(value: Any, key: str) -> dict[str, Any]:
+    """Settings of the method that a variant changes; their values are checked with the method's own."""
+    if not isinstance(value, Mapping) or not value:
+        raise SettingError(key, value, "a mapping of the method's settings that the variant changes")
+    return {checks.name(part, key): value[part] for part in value}
+
+
+@dataclass(frozen=True)
+class VariantSettings:
+    """Variants of the method, by group: name → settings that differ."""
+
+    ablation: dict[str, dict[str, Any]] = setting(
+        _named(_changes, fewest=0),
+        "name → settings of the method that differ: the rows of Table 3 and Figure 5; `{}` for none",
+    )
+    rounds: dict[str, dict[str, Any]] = setting(
+        _named(_changes, fewest=0),
+        "name → settings that differ, one for each number of augmentation rounds in Figure 3; the method itself "
+        "is a point of its own; `{}` for none",
+    )
+
+
+# Shared by all stages of a data set, so that no override can tell them different things.
+_NOT_OVERRIDABLE = ("ipc", "augment", "resolution", "input_size")
+
+
+def _overrides(value: Any, key: str) -> dict[str, dict[str, Any]]:
+    """Data set → mapping of settings of the method that only distillation reads; empty for none."""
+    if not isinstance(value, Mapping):
+        raise SettingError(key, value, "a mapping from data sets to settings, {} for none")
+    allowed = [name for name in METHOD_KEYS if name not in _NOT_OVERRIDABLE]
+    for dataset, settings in value.items():
+        if not isinstance(settings, Mapping) or set(settings) - set(allowed):
+            raise SettingError(f"{key}.{dataset}", settings, f"a mapping of {', '.join(allowed)}")
+    return {str(dataset): dict(settings) for dataset, settings in value.items()}
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Everything beside the method's own settings."""
+
+    suite: str = setting(
+        checks.name,
+        "name of the folder under `results/` and `metrics/`; results of different suites live side by side",
+    )
+    seed: int = setting(
+        checks.integer(0),
+        "root of all random draws; every draw is named, so the same settings give the same result",
+    )
+    datasets: dict[str, DatasetSource] = setting(
+        _named(_dataset),
+        "short name → source: a published data set, `folder:<path>`, `torch/<name>`, `hfds/<repository>`, "
+        "`toy:<name>`, `digits`; [data.md](data.md) has them all",
+    )
+    backbones: dict[str, BackboneSource] = setting(
+        _named(_backbone),
+        "short name → source: a built-in row, `timm:<tag>`, `open_clip:<model>/<pretrained>`; or a mapping with "
+        "`source` and `checkpoint`; [backbones.md](backbones.md) has them all",
+    )
+    figure_backbones: dict[str, BackboneSource] = setting(
+        _named(_backbone, fewest=0),
+        "backbones that Figure 8 alone may show, `{}` for none: the paper distils ArtBench with DINO v1, which "
+        "no table compares",
+    )
+    normalization: str = setting(
+        checks.choice("pretrained", "imagenet"),
+        "`pretrained`: the statistics each backbone was pretrained with; `imagenet`: ImageNet's for all, as the "
+        "public code of the original paper did",
+    )
+    real_rounds: int = setting(
+        checks.integer(1), "augmentation rounds of the real images in the feature cache"
+    )
+    tables: dict[str, Shown] = setting(
+        _named(_shown),
+        "table → the data sets it shows, `left` and `right` or `dataset`; `none` leaves a place empty, and a table "
+        "without a data set out",
+    )
+    own_tables: dict[str, Shown] = setting(
+        _named(_shown, fewest=0),
+        "name → `kind`, `left` and `right` of a table of one's own, which `dvc repro tables@<name>` makes; `{}` "
+        "for none",
+    )
+    figures: dict[str, Shown] = setting(
+        _named(_shown),
+        "figure → the data sets and the distilling `source` it shows; Figure 5 shows Table 3's data set",
+    )
+    variants: VariantSettings = setting(checks.section(VariantSettings), "variants of the method")
+    probe: ProbeSettings = setting(checks.section(ProbeSettings), "linear probes")
+    alignment: AlignmentSettings = setting(checks.section(AlignmentSettings), "mutual k-NN")
+    checkpoint: CheckpointSettings = setting(
+        checks.section(CheckpointSettings), "how often a distillation saves its state"
+    )
+    dataset_overrides: dict[str, dict[str, Any]] = setting(
+        _overrides,
+        "data set → settings of distillation that differ for it; `{}` for none",
+        paper="ImageNet-1k: 3 rounds",
+    )
+
+
+_GROUP_KEYS = tuple(entry.name for entry in fields(Groups))
+
+
+@dataclass(frozen=True)
+class Params(Groups):
+    """A complete file of settings."""
+
+    method: MethodSettings = setting(checks.section(MethodSettings))
+
+    def backbone(self, name: str) -> BackboneSource:
+        """The source of a backbone, be it one that tables compare or one of Figure 8 alone.
+
+        Raises:
+            InputError: if there is none of that name.
+        """
+        for group in (self.backbones, self.figure_backbones):
+            if name in group:
+                return group[name]
+        known = ", ".join((*self.backbones, *self.figure_backbones))
+        raise InputError(f"{name!r} is not among backbones; there are: {known}.")
+
+    def for_dataset(self, dataset: str) -> MethodSettings:
+        """The method with what `dataset_overrides` says of a data set."""
+        overrides = self.dataset_overrides.get(dataset, {})
+        return with_overrides(self.method, overrides, f"dataset_overrides.{dataset}.")
+
+    def variant(self, name: str, overrides: Mapping[str, Any] | None = None) -> MethodSettings:
+        """The method as variant `<group>/<name>` has it; the method itself for the empty name.
+
+        Args:
+            name: of the variant.
+            overrides: a data set's own settings; what the variant says goes before them.
+
+        Raises:
+            InputError: if there is no such variant, or it changes what it cannot.
+        """
+        method = with_overrides(self.method, overrides or {}, "dataset_overrides.")
+        if not name:
+            return method
+        group, _, label = name.partition("/")
+        known = [entry.name for entry in fields(VariantSettings)]
+        found = getattr(self.variants, group) if group in known else {}
+        if label not in found:
+            names = ", ".join(f"{part}/{one}" for part in known for one in getattr(self.variants, part))
+            raise InputError(f"{name!r} is no variant; there are under variants: {names}.")
+        return with_overrides(method, found[label], f"variants.{group}.{label}.")
+
+    def features(self) -> FeatureSettings:
+        """The part of the settings that the feature cache depends on."""
+        return FeatureSettings(
+            resolution=self.method.resolution,
+            input_size=self.method.input_size,
+            augment=self.method.augment,
+            real_rounds=self.real_rounds,
+            full_view_rounds=self.probe.full_view_rounds,
+            full_augment=self.probe.augment,
+        )
+
+
+def parse_params(mapping: Any) -> Params:
+    """Check a whole file of settings.
+
+    Args:
+        mapping: its content as plain Python values.
+
+    Raises:
+        InputError: naming the first key that is unknown, missing or out of range.
+    """
+    if not isinstance(mapping, Mapping):
+        raise SettingError("the file", mapping, "a mapping of settings")
+    known = (*_GROUP_KEYS, *METHOD_KEYS)
+    for key in mapping:
+        if key not in known:
+            raise KeyFaultError("unknown", [str(key)], f"allowed: {', '.join(known)}")
+    missing = [key for key in _GROUP_KEYS if key not in mapping]
+    if missing:
+        raise KeyFaultError("missing", missing, COMPLETE)
+    method = parse(MethodSettings, {key: mapping[key] for key in METHOD_KEYS if key in mapping})
+    groups = parse(Groups, {key: mapping[key] for key in _GROUP_KEYS})
+    params = Params(method=method, **{key: getattr(groups, key) for key in _GROUP_KEYS})
+    _check_names(params)
+    _check_shown(params)
+    _check_overrides(params)
+    for group in fields(params.variants):
+        for name in getattr(params.variants, group.name):
+            params.variant(f"{group.name}/{name}")
+    return params
+
+
+def _check_overrides(params: Params) -> None:
+    for dataset in params.dataset_overrides:
+        if dataset not in params.datasets:
+            raise SettingError("dataset_overrides", dataset, f"one of datasets: {', '.join(params.datasets)}")
+        params.for_dataset(dataset)
+
+
+def _check_shown(params: Params) -> None:
+    """Tables and figures show data sets and backbones that are listed."""
+    for part in ("tables", "own_tables", "figures"):
+        for title, shown in getattr(params, part).items():
+            for place, name in shown.places.items():
+                group = "backbones" if place == "source" else "datasets"
+                known = [*getattr(params, group), NOTHING]
+                if (title, place) == ("figure8", "source"):
+                    known += params.figure_backbones
+                if name not in known:
+                    raise SettingError(f"{part}.{title}.{place}", name, f"one of {group}: {', '.join(known)}")
+
+
+def _check_names(params: Params) -> None:
+    """Names that would stand for two things at once."""
+    reserved = {
+        "datasets": (NOTHING, *RESERVED_DATASETS),
+        "backbones": (NOTHING, *_ROWS),
+        "figure_backbones": (NOTHING, *params.backbones),
+    }
+    for group, names in reserved.items():
+        taken = [name for name in getattr(params, group) if name in names]
+        if taken:
+            raise SettingError(f"{group}.{taken[0]}", taken[0], f"a name other than {', '.join(names)}")
+    if params.suite in RESERVED_SUITES:
+        raise SettingError("suite", params.suite, f"a name other than {', '.join(RESERVED_SUITES)}")

@@ -1,0 +1,95 @@
+"""What this machine offers, as environment variables, so that results stay valid on another machine.
+
+LGM_DEVICE       cpu, cuda, cuda:1 …             default: a GPU where there is one
+LGM_RANKS        processes that share a stage    default: one per visible GPU; one without a GPU
+LGM_WORKERS      processes that decode images    default: up to 8, one per core
+LGM_DATA         folder of the data sets         default: data
+LGM_MICRO_BATCH  most views in the backbone at once   default: auto, as many as fit into memory
+LGM_PRECISION    auto, float32, bfloat16         default: auto, bfloat16 where it is faster
+LGM_COMPILE      1: torch.compile the backbone   default: 0
+LGM_INPUTS       own: start although data sets are missing that tables show beside this one
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lgm_core.foundation.devices import choose_device
+from lgm_core.foundation.errors import SettingError
+from lgm_core.models.cpu.allocator import keep_freed_memory
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.models.libraries import open_backbone
+from lgm_core.settings.params import Params
+
+KEYS = {"device", "ranks", "workers", "data", "micro_batch", "precision", "compile", "inputs"}
+"""Settings of the machine; each is given as LGM_<KEY>."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this machine offers a stage."""
+
+    device: torch.device
+    workers: int
+    data_root: Path
+    micro_batch: int | None
+    precision: str
+    compiled: bool
+
+    def open(self, params: Params, backbone: str) -> FrozenBackbone:
+        """The backbone of that name in the params file, on this machine's device.
+
+        Raises:
+            InputError: if the params file does not name it, or it cannot be opened.
+        """
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        return open_backbone(
+            params.backbone(backbone),
+            input_size=params.method.input_size,
+            normalization=params.normalization,
+            device=self.device,
+            precision=self.precision,
+            compiled=self.compiled,
+        )
+
+
+def read_machine() -> Machine:
+    """Read the `LGM_*` environment variables."""
+    workers = whole_number("workers", minimum=0)
+    return Machine(
+        device=choose_device(os.environ.get("LGM_DEVICE")),
+        workers=min(8, available_cores()) if workers is None else workers,
+        data_root=Path(os.environ.get("LGM_DATA") or "data"),
+        micro_batch=whole_number("micro_batch", minimum=1, automatic="auto"),
+        precision=os.environ.get("LGM_PRECISION") or "auto",
+        compiled=bool(whole_number("compile", minimum=0)),
+    )
+
+
+def own_inputs_suffice() -> bool:
+    """Whether a stage may start although data sets are missing that tables show beside its own."""
+    given = os.environ.get("LGM_INPUTS") or "all"
+    if given not in {"all", "own"}:
+        raise SettingError("inputs", given, "all | own")
+    return given == "own"
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def whole_number(key: str, *, minimum: int, automatic: str = "") -> int | None:
+    """A setting of the machine as a number; None where it is not set, or is the word `automatic`."""
+    given = os.environ.get(f"LGM_{key.upper()}")
+    if not given or given == automatic:
+        return None
+    if not given.isdecimal() or int(given) < minimum:
+        word = f", or {automatic}" if automatic else ""
+        raise SettingError(key, given, f"a whole number from {minimum}{word}")
+    return int(given)

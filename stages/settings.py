@@ -1,0 +1,42 @@
+"""Stage `settings`: is params.yaml right as a whole, names and all, before paths are built from it?
+
+Its files never change while the settings are right, so that nothing is made again because of it. What is left
+out of tables and figures has empty results, for DVC looks for the files of everything it lists.
+"""
+
+if __name__ == "__main__":
+    from stages.process import run_stage
+
+    run_stage("settings", __doc__)
+
+from lgm_core.foundation.layout import Layout
+from lgm_core.foundation.store import write_json
+from lgm_core.reporting.figures import check_figures
+from lgm_core.reporting.tables import check_tables
+from lgm_core.settings.params import NOTHING, Params
+from stages.params import read_layout, read_params
+
+
+def main() -> None:
+    """Check the settings, and note that they were checked."""
+    params = read_params()
+    check_tables(params)
+    check_figures(params)
+    layout = read_layout(params)
+    write_nothing(layout, params)
+    write_json(layout.checked, {"checked": params.suite})
+
+
+def write_nothing(layout: Layout, params: Params) -> None:
+    """The empty results of the data set `none`."""
+    for source in (NOTHING, *params.backbones, *params.figure_backbones):
+        cell = layout.cell(NOTHING, source)
+        for path in (cell.baselines, cell.probe):
+            write_json(path, {})
+        for folder in (cell.features, cell.distilled, cell.neighbors):
+            write_json(folder / "nothing.json", {})
+        for group in ("ablation", "rounds"):
+            variant = layout.cell(NOTHING, source, f"{group}/{NOTHING}")
+            write_json(variant.probe, {})
+            write_json(variant.distilled / "nothing.json", {})
+    write_json(layout.cell(NOTHING).alignment, {})
