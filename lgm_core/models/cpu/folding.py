@@ -99,8 +99,11 @@ def fold_batch_norm(model: nn.Module, input_size: int) -> int:
         assert isinstance(norm, nn.BatchNorm2d)
         assert norm.running_mean is not None
         assert norm.running_var is not None
+        scale = (norm.running_var + norm.eps).rsqrt()
+        scale = scale if norm.weight is None else scale * norm.weight
+        # γ/√(σ²+ε) is rounded once, for weights and bias alike, and given as γ of a norm with variance 1.
         conv.weight, conv.bias = fuse_conv_bn_weights(
-            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+            conv.weight, conv.bias, norm.running_mean, torch.ones_like(scale), 0.0, scale, norm.bias
         )
         owner, _, attribute = norm_name.rpartition(".")
         setattr(model.get_submodule(owner), attribute, _after_norm(norm))
