@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # `float` takes an int, as PEP 484 says; plain beartype would refuse `checks.number(0, 1)`.
 check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
-_FOUND = {module.name for module in pkgutil.iter_modules([str(ROOT / "lgm_core")])}
-install_import_hook([f"lgm_core.{name}" for name in sorted(_FOUND)], f"{__name__}.check_types")
+_FOUND = {module.name for module in pkgutil.walk_packages([str(ROOT / "lgm_core")], "lgm_core.")}
+install_import_hook(sorted(_FOUND), "conftest.check_types")
 torch.set_num_threads(1)
 # A shell that starts the tests in the background has Ctrl-C ignored, and their processes would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

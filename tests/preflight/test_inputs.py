@@ -29,7 +29,7 @@ from lgm_core.preflight.inputs import (
 )
 from lgm_core.settings.params import Params, parse_params
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -13,17 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
-from test_stages import snapshot
+from stages.boundary import read_params, run_stage
+from toy_project import snapshot
 
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.layout import Layout
 from lgm_core.settings.checks import parse
 from lgm_core.settings.method import METHOD_KEYS, CheckpointSettings
 from lgm_core.settings.params import Params, parse_params
-from stages.boundary import read_params, run_stage
 from stages.tables import main as write_table
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SUITES = sorted((ROOT / "suites").glob("*.yaml"))
 TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in SUITES}
 
@@ -270,7 +270,9 @@ def test_arguments_with_path_tricks_write_nothing_outside(
 
 @given(st.integers(1, 10**6), st.floats(1e-6, 1e6))
 def test_a_valid_spec_is_parsed_to_its_own_values(steps: int, minutes: float) -> None:
-    assert parse(CheckpointSettings, {"steps": steps, "minutes": minutes}) == CheckpointSettings(steps, minutes)
+    assert parse(CheckpointSettings, {"steps": steps, "minutes": minutes}) == CheckpointSettings(
+        steps, minutes
+    )
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(), min_size=1))

@@ -16,11 +16,11 @@ import pytest
 import yaml
 from processes import run_to_end
 from ruamel.yaml import YAML
-from test_stages import DATASET, LAYOUT, start_project
+from toy_project import DATASET, LAYOUT, start_project
 
 from lgm_core.foundation.store import read_tensors
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 STAGE = f"distill@{DATASET}-conv"
 CHECKPOINTS = Path(".lgm") / "checkpoints" / "toy" / f"{DATASET}-conv"
 IMAGES = LAYOUT.distilled(DATASET, "conv") / "images.safetensors"

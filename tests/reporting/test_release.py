@@ -23,7 +23,7 @@ from lgm_core.foundation.errors import InputError
 from lgm_core.reporting.release import class_folders, data_card, export_distilled
 from lgm_core.settings.params import Params
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FACTS: dict[str, Any] = {"dataset": "pets", "backbone": "vit", "settings": {"steps": 3, "aug_rounds": 2}}
 NAMES = ("n07", "n03", "b", "A", "image10", "image9", "a/b")
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 from processes import CountChanges, DieAt, DieHalfway, FewViews, StageProcess, run_to_end
-from test_stages import BACKBONES, DATASET, LAYOUT, enter, run, snapshot, start_project, write_settings
+from toy_project import BACKBONES, DATASET, LAYOUT, enter, run, snapshot, start_project, write_settings
 
 from lgm_core.distilled import load_distilled
 from lgm_core.features.cache import load_features

@@ -10,7 +10,7 @@ import pytest
 from lgm_core.foundation.errors import InputError
 from stages.suite import edits, main
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ACTIVE = Path("params.yaml")
 
 

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 import yaml
 from ruamel.yaml import YAML
-from test_stages import DATASET, SHOWN, enter, stage_calls, start_project, write_settings
+from toy_project import DATASET, SHOWN, enter, stage_calls, start_project, write_settings
 
 from lgm_core.foundation.layout import Layout
 from stages import boundary
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SUITES = sorted((ROOT / "suites").glob("*.yaml"))
 CODE = sorted([*(ROOT / "lgm_core").rglob("*.py"), *(ROOT / "stages").rglob("*.py")])
 LIBRARY = sorted((ROOT / "lgm_core").rglob("*.py"))

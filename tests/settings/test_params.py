@@ -19,7 +19,7 @@ from lgm_core.settings.method import METHOD_KEYS, AugmentSettings, MethodSetting
 from lgm_core.settings.params import Params, parse_params
 
 Make = Callable[..., Params]
-SUITES = Path(__file__).resolve().parent.parent / "suites"
+SUITES = Path(__file__).resolve().parents[2] / "suites"
 EMBEDDED: dict[str, Any] = YAML(typ="safe").load((SUITES / "embedded.yaml").read_text(encoding="utf-8"))
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stages.boundary import named, progress_bar, read_layout, read_machine, read_params, run_stage
 
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.layout import Layout
-from stages.boundary import named, progress_bar, read_layout, read_machine, read_params, run_stage
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = ("LGM_DEVICE", "LGM_WORKERS", "LGM_DATA", "LGM_MICRO_BATCH")
 
 

@@ -101,5 +101,7 @@ def test_matrix_holds_every_pair_on_the_same_random_samples() -> None:
 
 
 def test_fewer_images_than_samples_are_all_used() -> None:
-    result = alignment_matrix({"a": _gaussian(20, 4, 0)}, AlignmentSettings(neighbors=5, samples=1000, seed=0))
+    result = alignment_matrix(
+        {"a": _gaussian(20, 4, 0)}, AlignmentSettings(neighbors=5, samples=1000, seed=0)
+    )
     assert result["samples"] == 20

@@ -22,7 +22,7 @@ from lgm_core.data.readers import IMAGENET1K, class_list
 from lgm_core.foundation.layout import Layout
 from lgm_core.preflight import inputs as inventory
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LITTLE = {"steps": 2, "aug_rounds": 1, "head_draws": 1, "real_batch": "all", "real_rounds": 1}
 LITTLE_PROBE = {
     "epochs": 4,
