@@ -1,0 +1,1 @@
+"""Speed, memory and spread, as ratios within one run."""

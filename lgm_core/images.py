@@ -109,8 +109,9 @@ class ImageSet:
         """A torch data set, or any other sequence of (image, label).
 
         Args:
-            samples: `samples[i]` is an image and its class number: a PIL image, or a tensor [3, h, w] of bytes
-                or of values in [0, 1]. Labels are read from `samples.targets` where there is such a list.
+            samples: `samples[i]` is an image and its class number: a PIL image, or a tensor [3, h, w] of
+                bytes or of values in [0, 1]. Labels are read from `samples.targets` where there is such a
+                list.
             classes: class names; by default `samples.classes`, or else the numbers.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Stage `code`: a fingerprint of every verb's code, so that a stage is stale exactly when its own code changed.
+"""Stage `code`: a fingerprint of every verb's code: a stage is stale exactly when its own code changed.
 
 A fingerprint covers the verb's script, all it imports, directly or not, and the data files these name;
 comments, docstrings and formatting do not count.
@@ -16,8 +16,8 @@ from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import write_json
 
 VERBS = (
-    "settings", "inputs", "features", "baselines", "distill", "probe", "neighbors", "align", "tables",
-    "figures", "report",
+    "inputs", "features", "baselines", "distill", "probe", "neighbors", "align", "tables", "figures",
+    "report",
 )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
 
 def read_layout(params: Params) -> Layout:
     """Paths of the active suite's results, below the current folder."""
-    return Layout(Path(), params.suite, frozenset(params.figure_backbones))
+    return Layout(Path(), params.suite, frozenset(params.figure_backbones), frozenset(params.own_tables))
 
 
 def check_cell(params: Params, dataset: str, source: str | None = None) -> None:

@@ -109,8 +109,8 @@ def guarded(speaker: str = "") -> Iterator[None]:
         reason = str(error).partition("\n")[0] or type(error).__name__
         _fail(
             speaker,
-            f"Memory ran out ({reason}). Set LGM_MICRO_BATCH to a smaller number, use fewer LGM_WORKERS, free "
-            "memory, or set LGM_DEVICE=cpu.",
+            f"Memory ran out ({reason}). Set LGM_MICRO_BATCH to a smaller number, use fewer LGM_WORKERS, "
+            "free memory, or set LGM_DEVICE=cpu.",
         )
     except KeyboardInterrupt:
         print(f"{speaker}interrupted; run the same command again", file=sys.stderr)

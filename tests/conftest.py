@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from beartype import BeartypeConf, beartype
 from hypothesis import settings
 from jaxtyping import install_import_hook
 from ruamel.yaml import YAML
@@ -19,10 +18,8 @@ from torch import nn
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# `float` takes an int, as PEP 484 says; plain beartype would refuse `checks.number(0, 1)`.
-check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
 _FOUND = {module.name for module in pkgutil.walk_packages([str(ROOT / "lgm_core")], "lgm_core.")}
-install_import_hook(sorted(_FOUND), "conftest.check_types")
+install_import_hook(sorted(_FOUND), "type_checks.check_types")
 torch.set_num_threads(1)
 # A shell that starts the tests in the background has Ctrl-C ignored, and their processes would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -31,6 +28,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("repeatable")
 
+# The hook must be there first.
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import MethodSettings
 from lgm_core.settings.params import Params, parse_params

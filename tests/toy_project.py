@@ -96,7 +96,7 @@ def run(verb: str, *arguments: str) -> None:
 
 
 def stage_calls() -> list[tuple[str, ...]]:
-    """Every stage of the toy cell with its arguments, in an order that works."""
+    """Every stage of the toy cell but `code`, with its arguments, in an order that works."""
     cells = [
         (verb, dataset, name)
         for dataset in (DATASET, GROUPED)
@@ -107,7 +107,8 @@ def stage_calls() -> list[tuple[str, ...]]:
     variants += [(verb, DATASET, SHOWN) for verb in ("features", "distill", "neighbors")]
     shown = [*(("tables", name) for name in TABLES), *(("figures", name) for name in FIGURES)]
     checks = [("settings",), *(("inputs", dataset) for dataset in (DATASET, GROUPED))]
-    return [*checks, *cells, *variants, ("align", DATASET), *shown]
+    aligned = [("align", dataset) for dataset in (DATASET, GROUPED)]
+    return [*checks, *cells, *variants, *aligned, *shown, ("report",)]
 
 
 def variant_cells() -> list[tuple[str, str]]:

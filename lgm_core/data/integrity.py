@@ -51,6 +51,7 @@ class Watched:
         self.digests = torch.full((len(images),), _UNSEEN).share_memory_()
 
     def __call__(self, index: int) -> Image.Image:
+        """The image, decoded and noted."""
         try:
             picture = self.images.decode(index)
         except InputError as error:
@@ -206,7 +207,7 @@ def unchanged(images: ImageSet, split: str, folder: Path) -> ImageSet:
             raise StaleFileError(folder, f"is of other {split} images: {what} since it was cached")
     if before.get("dates") != now.get("dates"):
         logger.warning(
-            "files of the %s images have other dates than when their features were cached in %s; those used here "
-            "are compared by content. If others were edited, make the features again", split, folder,
+            "files of the %s images have other dates than when their features were cached in %s; those used "
+            "here are compared by content. If others were edited, make the features again", split, folder,
         )  # fmt: skip
     return replace(images, decode=_Compared(images, tensors[split], folder))

@@ -161,6 +161,7 @@ def read_class_folders(root: Path, folder: str, classes: tuple[str, ...] | None 
 
 
 def some(names: list[str]) -> str:
+    """The first few names, for a message."""
     return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
 
 

@@ -28,7 +28,7 @@ _PROBE_SETTINGS = (
     "epochs", "batch_size", "learning_rate", "head_std", "seeds", "view_rounds", "patience", "holdout",
     "augment",
 )  # fmt: skip
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -82,42 +82,57 @@ def evaluate_sets(
         For every name `top1` (and `top5` from five classes on), `balanced` and `worst_group` per run, and
         `nearest_neighbor` per set.
     """
-    device = backbone.device
-    test, test_labels = cache.test.to(device), cache.test_labels.to(device)
-    runs: list[tuple[str, TrainingViews, int]] = []
-    nearest: dict[str, list[float]] = {}
+    test, test_labels = cache.test.to(backbone.device), cache.test_labels.to(backbone.device)
+    runs: list[_Run] = []
+    nearest: dict[str, list[float]] = {name: [] for name in sets}
     for name, members in sets.items():
-        nearest[name] = []
         for number, member in enumerate(members):
-            images, labels = member.images.to(device), member.labels.to(device)
+            images, labels = member.images.to(backbone.device), member.labels.to(backbone.device)
             set_seed = derive_seed(seed, "set", name, number)
             views = TrainingViews(_training_views(backbone, images, spec, input_size, set_seed), labels)
             repeats = spec.seeds if len(members) == 1 else 1
-            runs += [(name, views, derive_seed(set_seed, "run", run)) for run in range(repeats)]
+            runs += [_Run(name, views, derive_seed(set_seed, "run", run)) for run in range(repeats)]
             gallery = backbone.embed(center_crop(images, input_size))
             nearest[name].append(nearest_neighbor_percent(gallery, labels, test, test_labels))
             progress(1)
-    _, validation = hold_out(cache.train, cache.train_labels, spec, seed)
-    heads = train_heads(
-        [views for _, views, _ in runs],
-        len(cache.classes),
-        spec,
-        epochs=spec.epochs,
-        seeds=[run_seed for _, _, run_seed in runs],
-        validation=None if validation is None else validation.to(device),
-    )
-    groups = None if cache.test_groups is None else cache.test_groups.to(device)
-    found = accuracies(heads, test, test_labels, groups)
+    found = _accuracies(runs, cache, spec, seed)
     return {
         name: {
             **{
-                measure: [value for (owner, _, _), value in zip(runs, values, strict=True) if owner == name]
+                measure: [value for run, value in zip(runs, values, strict=True) if run.name == name]
                 for measure, values in found.items()
             },
             "nearest_neighbor": nearest[name],
         }
         for name in sets
     }
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One head that is trained: the name of its training set, the set's views, a seed."""
+
+    name: str
+    views: TrainingViews
+    seed: int
+
+
+def _accuracies(
+    runs: list[_Run], cache: FeatureCache, spec: ProbeSettings, seed: int
+) -> dict[str, list[float]]:
+    """Train the heads of all runs; every measure of each of them on the test features."""
+    device = runs[0].views.features.device
+    _, validation = hold_out(cache.train, cache.train_labels, spec, seed)
+    heads = train_heads(
+        [run.views for run in runs],
+        len(cache.classes),
+        spec,
+        epochs=spec.epochs,
+        seeds=[run.seed for run in runs],
+        validation=None if validation is None else validation.to(device),
+    )
+    groups = None if cache.test_groups is None else cache.test_groups.to(device)
+    return accuracies(heads, cache.test.to(device), cache.test_labels.to(device), groups)
 
 
 def probe(

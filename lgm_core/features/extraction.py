@@ -29,7 +29,7 @@ from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import NO_AUGMENTATION, AugmentSettings, FeatureSettings
 
 _BATCH_IMAGES = 100
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 
 
 class _Squares(Dataset[Tensor]):

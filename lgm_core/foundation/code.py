@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 
-def _is_text(node: ast.AST) -> bool:
+def _is_text(node: ast.AST | None) -> bool:
     """Whether a statement is nothing but a text: a docstring, which does nothing."""
     return (
         isinstance(node, ast.Expr)
@@ -23,7 +23,7 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _plain(node: Any) -> Any:
-    """A syntax tree as nested tuples; what is absent or empty is left out, as versions of Python differ in it."""
+    """A syntax tree as nested tuples, without what is absent or empty, in which versions of Python differ."""
     if isinstance(node, list):
         return tuple(_plain(part) for part in node if not _is_text(part))
     if not isinstance(node, ast.AST):

@@ -12,6 +12,7 @@ results/<suite>/<data set>/features/<source>/        feature cache, sample pictu
                            <group>/                  distilled, neighbors, probe and runs of variants, each in
                                                      a folder of its source: probe/<source>/<variant>.json
 results/<suite>/settings/checked.json                that the settings were checked
+results/<suite>/none/                                empty results, for what tables and figures leave out
 results/<suite>/tables/<table>.{csv,md,tex}
 results/<suite>/figures/<figure>.{png,svg,csv}
 results/code/<verb>.json                             fingerprints of the code, of all suites
@@ -27,6 +28,8 @@ from pathlib import Path
 BASE = ""
 """The method as the settings have it; a variant is `<group>/<name>`."""
 
+NOTHING = "none"
+"""What a table or figure shows in a place that it leaves empty; its results are empty files."""
 RESERVED_DATASETS = ("settings", "tables", "figures")
 """Folders beside those of the data sets."""
 RESERVED_SUITES = ("code",)
@@ -42,6 +45,7 @@ _VERBS = {
     "inputs.json": "inputs",
     "overrides.json": "inputs",
 }
+_OF_ALL_SOURCES = ("align", "inputs")
 
 
 @dataclass(frozen=True)
@@ -122,11 +126,13 @@ class Layout:
         root: the project's folder.
         suite: name of the active suite.
         shown_alone: sources that Figure 8 alone shows; their stages have names of their own.
+        own_tables: names of the tables of one's own; theirs too.
     """
 
     root: Path
     suite: str
     shown_alone: frozenset[str] = field(default=frozenset())
+    own_tables: frozenset[str] = field(default=frozenset())
 
     @property
     def results(self) -> Path:
@@ -172,12 +178,13 @@ class Layout:
                 return "report"
             case ("results", "code", *_):
                 return "code"
-            case ("metrics", self.suite, name):
-                return f"tables/{Path(name).stem}"
-            case ("results", self.suite, "settings", *_):
-                return "settings"
-            case ("results", self.suite, "tables" | "figures" as kind, name):
-                return f"{kind}/{Path(name).stem}"
+            case ("results", self.suite, name, *_) if name in ("settings", NOTHING):
+                return "code"
+            case ("metrics", self.suite, name) | ("results", self.suite, "tables", name):
+                table = Path(name).stem
+                return f"tables@{table}" if table in self.own_tables else f"tables/{table}"
+            case ("results", self.suite, "figures", name):
+                return f"figures/{Path(name).stem}"
             case ("results", self.suite, dataset, *rest):
                 return self._cell_stage(dataset, list(rest))
         return None
@@ -188,9 +195,11 @@ class Layout:
         verb = rest.pop(0) if kind == "runs" and rest else _VERBS.get(kind)
         if verb is None:
             return None
-        source = Path(rest[0]).stem if rest and verb not in {"align", "inputs"} else ""
-        if source in self.shown_alone:
+        count = 0 if verb in _OF_ALL_SOURCES else 2 if group else 1
+        if len(rest) < count:
+            return None
+        names = [Path(part).stem for part in rest[:count]]
+        if names and names[0] in self.shown_alone:
             group, verb = "figure8", "neighbors" if kind == "neighbors" else verb
-        name = Path(rest[1]).stem if group and len(rest) > 1 and source not in self.shown_alone else ""
         stage = f"{verb}_{group}" if group else verb
-        return f"{stage}@{'-'.join(filter(None, (dataset, source, name)))}"
+        return f"{stage}@{'-'.join([dataset, *names])}"

@@ -1,4 +1,4 @@
-"""Tensors between host, device and disk: copies nobody waits for, and tensors that live in a nameless file."""
+"""Tensors between host, device and disk: copies nobody waits for, and tensors in a nameless file."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def distill(
     real_rounds: int = 4,
     workers: int = 0,
     checkpoints: Path | None = None,
-    features_done: Callable[[int], None] = lambda count: None,
+    features_done: Callable[[int], object] = lambda count: None,
     step_done: Callable[[int, float], None] = lambda step, loss: None,
 ) -> DistilledSet:
     """Distil images under one backbone.

@@ -1,7 +1,8 @@
-"""Backbones as rows of facts: where the weights are, how files name their tensors, which statistics they expect.
+"""Backbones as rows of facts: where the weights are, how files name their tensors, which statistics fit.
 
 `timm:<tag>` and `open_clip:<model>/<pretrained>` make a row of any model those libraries name, timm's
-`hf-hub:<repository>` and `local-dir:<folder>` among its tags; the rows below add what the libraries do not know."""
+`hf-hub:<repository>` and `local-dir:<folder>` among its tags; the rows add what the libraries do not know.
+"""
 
 from __future__ import annotations
 

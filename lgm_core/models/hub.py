@@ -1,4 +1,4 @@
-"""Where a backbone's weights lie: a local file, an installed package, or the Hugging Face hub and its cache."""
+"""Where a backbone's weights lie: a local file, an installed package, the Hugging Face hub or its cache."""
 
 from __future__ import annotations
 
@@ -89,6 +89,7 @@ def find_weights(row: BackboneRow) -> Path | None:
 
 
 def unavailable(row: BackboneRow, what: str, error: Exception) -> InputError:
+    """The error for weights that a library could not load, and how to do without a network."""
     reason = str(error).splitlines()[0] if str(error) else ""
     origin = f" ({row.download})" if row.download else ""
     return InputError(

@@ -43,8 +43,8 @@ def set_input_size(model: Any, input_size: int, row: BackboneRow) -> None:
         return
     if not hasattr(model, "set_input_size"):
         raise InputError(
-            f"{row.tag} sees images of {native} × {native} pixels only, and input_size is {input_size}. Set it to "
-            f"{native} or choose another backbone."
+            f"{row.tag} sees images of {native} × {native} pixels only, and input_size is {input_size}. Set "
+            f"it to {native} or choose another backbone."
         )
     positions = getattr(model, "pos_embed", None)
     model.set_input_size(img_size=input_size)

@@ -1,4 +1,4 @@
-"""Figures: a row of facts each, and how it is drawn from the results; how it looks is in `panels` and `plots`."""
+"""Figures: a row of facts each, and how it is drawn from the results; its look is in `panels` and `plots`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import csv
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.foundation.layout import BASE
-from lgm_core.reporting.blocks import METHOD, normalized_transfer, pairs
+from lgm_core.reporting.blocks import normalized_transfer, pairs
 from lgm_core.reporting.correlation import correlation
 from lgm_core.reporting.panels import Panel
+from lgm_core.reporting.picture_figures import (
+    ablation_panels,
+    distilled_panels,
+    neighbor_panels,
+    sample_panels,
+    single_panels,
+)
 from lgm_core.reporting.plots import (
     Cloud,
     Scatter,
@@ -34,92 +40,6 @@ from lgm_core.settings.shown import shown_classes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def _first_pictures(results: Results, dataset: str, source: str, variant: str = BASE) -> dict[str, Path]:
-    """The first distilled picture of every class that is shown, by class."""
-    settings = results.distilled(dataset, source, variant)
-    first = [picture for picture in settings["pictures"] if picture.endswith("/0.png")]
-    folder = results.layout.cell(dataset, source, variant).distilled
-    return {settings["classes"][n]: folder / first[n] for n in shown_classes(len(settings["classes"]))}
-
-
-def _panel(title: str, rows: dict[str, dict[str, Path]]) -> Panel:
-    """Rows of pictures by class; all rows show the same classes."""
-    columns = tuple(next(iter(rows.values())))
-    return Panel(title, tuple(rows), columns, tuple(tuple(row.values()) for row in rows.values()))
-
-
-def _distilled_panels(
-    results: Results, params: Params, datasets: tuple[str, ...], source: str
-) -> list[Panel]:
-    """Distilled images of every backbone."""
-    return [
-        _panel(
-            f"{dataset}, distilled with each model",
-            {name: _first_pictures(results, dataset, name) for name in params.backbones},
-        )
-        for dataset in datasets
-    ]
-
-
-def _ablation_panels(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> list[Panel]:
-    """The same classes under every ablation."""
-    variants = {METHOD: BASE, **{name: f"ablation/{name}" for name in params.variants.ablation}}
-    return [
-        _panel(
-            f"{dataset}, distilled with {source}",
-            {
-                title_of(name): _first_pictures(results, dataset, source, variant)
-                for name, variant in variants.items()
-            },
-        )
-        for dataset in datasets
-    ]
-
-
-def _sample_panels(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> list[Panel]:
-    """Samples of train and test, and what every backbone distilled, titled with its full-data accuracy."""
-    return [_sample_panel(results, dataset, tuple(params.backbones)) for dataset in datasets]
-
-
-def _sample_panel(results: Results, dataset: str, backbones: tuple[str, ...]) -> Panel:
-    samples = results.samples(dataset, backbones[0])
-    columns = [split for split, classes in samples.items() for _ in next(iter(classes.values()))]
-    columns += [f"{source}\nfull {results.full(dataset, source).mean:.0f} %" for source in backbones]
-    distilled = [_first_pictures(results, dataset, source) for source in backbones]
-    rows = {
-        name: (
-            *(picture for classes in samples.values() for picture in classes[name]),
-            *(pictures[name] for pictures in distilled),
-        )
-        for name in distilled[0]
-    }
-    title = f"{dataset}: samples, images distilled with each model, its test accuracy on all data"
-    return Panel(title, tuple(rows), tuple(columns), tuple(rows.values()))
-
-
-def _single_panels(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> list[Panel]:
-    """Distilled images of one backbone, a panel for every data set."""
-    return [
-        _panel(dataset, {f"distilled\nwith {source}": _first_pictures(results, dataset, source)})
-        for dataset in datasets
-    ]
-
-
-def _neighbor_panels(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> list[Panel]:
-    """Distilled images above their nearest real neighbours."""
-    return [_neighbor_panel(results, dataset, source) for dataset in datasets]
-
-
-def _neighbor_panel(results: Results, dataset: str, source: str) -> Panel:
-    distilled, cell = _first_pictures(results, dataset, source), results.layout.cell(dataset, source)
-    near = {entry["picture"]: entry for entry in results.neighbors(dataset, source)}
-    names = {name: picture.relative_to(cell.distilled).as_posix() for name, picture in distilled.items()}
-    columns = {name: f"{name}\ncos {near[names[name]]['similarity']:.2f}" for name in names}
-    rows = (tuple(distilled.values()), tuple(cell.neighbors / names[name] for name in names))
-    title = f"{dataset}, distilled with {source}, above the nearest real images"
-    return Panel(title, ("distilled", "nearest real"), tuple(columns.values()), rows)
 
 
 def rounds_series(results: Results, params: Params, dataset: str, source: str) -> list[Series]:
@@ -269,7 +189,7 @@ class FigureRow:
 
 
 FIGURES = {
-    "figure1": FigureRow("Figure 1. Distilled images of every model", ("dataset",), panels=_distilled_panels),
+    "figure1": FigureRow("Figure 1. Distilled images of every model", ("dataset",), panels=distilled_panels),
     "figure3": FigureRow(
         "Figure 3. Accuracy against rounds of augmentation",
         ("dataset", "source"),
@@ -284,19 +204,19 @@ FIGURES = {
     "figure5": FigureRow(
         "Figure 5. The same classes under every ablation",
         ("source",),
-        panels=_ablation_panels,
+        panels=ablation_panels,
         table="table3",
     ),
     "figure6": FigureRow(
-        "Figure 6. A data set with a spurious background", ("dataset",), panels=_sample_panels
+        "Figure 6. A data set with a spurious background", ("dataset",), panels=sample_panels
     ),
     "figure7": FigureRow(
-        "Figure 7. Fine-grained data sets", ("left", "right", "source"), panels=_single_panels
+        "Figure 7. Fine-grained data sets", ("left", "right", "source"), panels=single_panels
     ),
     "figure8": FigureRow(
         "Figure 8. Distilled images above their nearest real neighbours",
         ("dataset", "source"),
-        panels=_neighbor_panels,
+        panels=neighbor_panels,
     ),
     "alignment": FigureRow(
         "Transfer against alignment, every pair of models", ("left", "right"), plot=_draw_alignment
@@ -349,7 +269,7 @@ def draw_figure(name: str, results: Results, params: Params) -> list[Panel] | Fi
 
 
 def plotted_data(name: str, results: Results, params: Params) -> str:
-    """What `dvc plots` draws of a figure, as CSV with the columns series, x and y; the header alone of none."""
+    """What `dvc plots` draws of a figure, as CSV with the columns series, x and y; of none the header."""
     make, datasets = FIGURES[name].data, shown_datasets(name, params)
     source = params.figures[name].source or ""
     lines = make(results, params, datasets, source) if make is not None and datasets else {}

@@ -54,8 +54,8 @@ class MethodSettings:
     )
     head_init: str = setting(
         checks.choice("normal", "linear"),
-        "how a random head is drawn: `normal`, W ~ N(0, head_std²) and b = 0; `linear`, both U(-F^-½, F^-½) as "
-        "`nn.Linear` draws them",
+        "how a random head is drawn: `normal`, W ~ N(0, head_std²) and b = 0; `linear`, both U(-F^-½, F^-½) "
+        "as `nn.Linear` draws them",
         paper="`normal`",
     )
     head_std: float = setting(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from lgm_core.foundation.errors import InputError, KeyFaultError, SettingError
-from lgm_core.foundation.layout import RESERVED_DATASETS, RESERVED_SUITES
+from lgm_core.foundation.layout import NOTHING, RESERVED_DATASETS, RESERVED_SUITES
 from lgm_core.foundation.sources import BackboneSource, DatasetSource
 from lgm_core.settings import checks
 from lgm_core.settings.checks import COMPLETE, parse, setting
@@ -23,9 +23,6 @@ from lgm_core.settings.method import (
     MethodSettings,
     with_overrides,
 )
-
-NOTHING = "none"
-"""What a table or figure shows in a place that it leaves empty."""
 
 _ROWS = ("full", "average")
 """Names that tables give to rows and columns of their own."""
@@ -134,8 +131,8 @@ class VariantSettings:
     )
     rounds: dict[str, dict[str, Any]] = setting(
         _named(_changes, fewest=0),
-        "name → settings that differ, one for each number of augmentation rounds in Figure 3; the method itself "
-        "is a point of its own; `{}` for none",
+        "name → settings that differ, one for each number of augmentation rounds in Figure 3; the method "
+        "itself is a point of its own; `{}` for none",
     )
 
 
@@ -173,31 +170,31 @@ class Groups:
     )
     backbones: dict[str, BackboneSource] = setting(
         _named(_backbone),
-        "short name → source: a built-in row, `timm:<tag>`, `open_clip:<model>/<pretrained>`; or a mapping with "
-        "`source` and `checkpoint`; [backbones.md](backbones.md) has them all",
+        "short name → source: a built-in row, `timm:<tag>`, `open_clip:<model>/<pretrained>`; or a mapping "
+        "with `source` and `checkpoint`; [backbones.md](backbones.md) has them all",
     )
     figure_backbones: dict[str, BackboneSource] = setting(
         _named(_backbone, fewest=0),
-        "backbones that Figure 8 alone may show, `{}` for none: the paper distils ArtBench with DINO v1, which "
-        "no table compares",
+        "backbones that Figure 8 alone may show, `{}` for none: the paper distils ArtBench with DINO v1, "
+        "which no table compares",
     )
     normalization: str = setting(
         checks.choice("pretrained", "imagenet"),
-        "`pretrained`: the statistics each backbone was pretrained with; `imagenet`: ImageNet's for all, as the "
-        "public code of the original paper did",
+        "`pretrained`: the statistics each backbone was pretrained with; `imagenet`: ImageNet's for all, as "
+        "the public code of the original paper did",
     )
     real_rounds: int = setting(
         checks.integer(1), "augmentation rounds of the real images in the feature cache"
     )
     tables: dict[str, Shown] = setting(
         _named(_shown),
-        "table → the data sets it shows, `left` and `right` or `dataset`; `none` leaves a place empty, and a table "
-        "without a data set out",
+        "table → the data sets it shows, `left` and `right` or `dataset`; `none` leaves a place empty, and a "
+        "table without a data set out",
     )
     own_tables: dict[str, Shown] = setting(
         _named(_shown, fewest=0),
-        "name → `kind`, `left` and `right` of a table of one's own, which `dvc repro tables@<name>` makes; `{}` "
-        "for none",
+        "name → `kind`, `left` and `right` of a table of one's own, which `dvc repro tables@<name>` makes; "
+        "`{}` for none",
     )
     figures: dict[str, Shown] = setting(
         _named(_shown),

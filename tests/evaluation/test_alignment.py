@@ -105,3 +105,9 @@ def test_fewer_images_than_samples_are_all_used() -> None:
         {"a": _gaussian(20, 4, 0)}, AlignmentSettings(neighbors=5, samples=1000, seed=0)
     )
     assert result["samples"] == 20
+
+
+def test_backbones_that_saw_different_numbers_of_images_are_refused_and_named() -> None:
+    features = {"a": _gaussian(20, 4, 0), "b": _gaussian(19, 4, 0)}
+    with pytest.raises(InputError, match=r"different numbers of test images: \{'a': 20, 'b': 19\}"):
+        alignment_matrix(features, AlignmentSettings(neighbors=5, samples=10, seed=0))

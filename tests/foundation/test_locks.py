@@ -18,7 +18,7 @@ from lgm_core.foundation.locks import alone, is_running
 HOLDER = """
 import sys, time
 from pathlib import Path
-from lgm_core.locks import alone
+from lgm_core.foundation.locks import alone
 with alone(Path(sys.argv[1]), "it"):
     print("held", flush=True)
     time.sleep(60)

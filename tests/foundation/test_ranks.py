@@ -19,13 +19,13 @@ from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.ranks import ALONE, Ranks, join_ranks, own_ranks, spawn_ranks
 from lgm_core.foundation.transfer import file_backed
 from lgm_core.images import ImageSet
-from lgm_core.method.distiller import Distilled, Distiller
+from lgm_core.method.distiller import Distiller
 from lgm_core.method.real import RealBank
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import FeatureSettings, MethodSettings
 from lgm_core.settings.params import Params
 
-CLASSES, WIDTH, CPU = 10, 5, torch.device("cpu")
+CLASSES, WIDTH, CPU = tuple("abcdefghij"), 5, torch.device("cpu")
 
 
 @pytest.mark.parametrize("count", [1, 7, 10, 24])
@@ -59,6 +59,7 @@ def _exchange(rank: int, world: int, rendezvous: str, folder: str) -> None:
         Path(folder, str(rank)).write_text(repr(found))
 
 
+@pytest.mark.slow
 def test_sums_gradients_and_gathers_over_three_ranks(tmp_path: Path) -> None:
     spawn_ranks(_exchange, 3, (str(tmp_path),))
     gathered = {0: [0.0, 1.0, 2.0, 3.0, 4.0], 1: [1.0, 2.0], 2: [3.0, 4.0]}
@@ -70,7 +71,7 @@ def test_sums_gradients_and_gathers_over_three_ranks(tmp_path: Path) -> None:
 
 def _bank() -> RealBank:
     generator = torch.Generator().manual_seed(1)
-    return RealBank(torch.randn(2, 40, WIDTH, generator=generator), torch.arange(40) % CLASSES, CLASSES)
+    return RealBank(torch.randn(2, 40, WIDTH, generator=generator), torch.arange(40) % len(CLASSES), CLASSES)
 
 
 def _distil_rank(
@@ -82,6 +83,7 @@ def _distil_rank(
         torch.save((result.images, result.losses), Path(folder) / f"{rank}.pt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_distil_what_one_process_distils(
     world: int,
@@ -94,14 +96,16 @@ def test_ranks_distil_what_one_process_distils(
         real_batch=16, learning_rate=0.002,
     )  # fmt: skip
     backbone = tiny_backbone(WIDTH)
-    alone: Distilled = Distiller(backbone, _bank(), settings, seed=3).run()
+    alone = Distiller(backbone, _bank(), settings, seed=3).run()
     spawn_ranks(_distil_rank, world, (backbone, settings, str(tmp_path)))
-    results: list[tuple[Tensor, list[float]]] = [torch.load(tmp_path / f"{rank}.pt") for rank in range(world)]
+    results: list[tuple[Tensor, tuple[float, ...]]] = [
+        torch.load(tmp_path / f"{rank}.pt") for rank in range(world)
+    ]
     torch.testing.assert_close(results[0][0], alone.images, rtol=0, atol=1e-4)
     for images, losses in results:
         assert losses == results[0][1]
         assert losses == pytest.approx(alone.losses, abs=1e-5)
-        assert len(images) <= CLASSES
+        assert len(images) <= len(CLASSES)
 
 
 def _end(rank: int, world: int, rendezvous: str, how: str, folder: str) -> None:
@@ -118,6 +122,7 @@ def _end(rank: int, world: int, rendezvous: str, how: str, folder: str) -> None:
         time.sleep(600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "message"),
     [("failed", "Rank 1 of 2 failed with exit status 7"), ("killed", "Rank 1 of 2 was ended by SIGKILL")],
@@ -161,6 +166,7 @@ def _splits() -> tuple[ImageSet, ImageSet]:
     )
 
 
+@pytest.mark.slow
 def test_ranks_extract_what_one_process_extracts(
     params: Callable[..., Params], tiny_backbone: Callable[..., FrozenBackbone], tmp_path: Path
 ) -> None:
@@ -174,18 +180,3 @@ def test_ranks_extract_what_one_process_extracts(
     assert torch.equal(real_views, alone.real_views)
     assert torch.equal(full_views, alone.full_views)
     assert {path.name for path in tmp_path.iterdir()} == {"0.pt", "1.pt"}
-
-
-def test_a_file_backed_tensor_holds_what_is_put_in_it_and_leaves_nothing(tmp_path: Path) -> None:
-    tensor = file_backed(tmp_path, 3, 4)
-    tensor.copy_(torch.arange(12.0).reshape(3, 4))
-    assert tensor.sum() == 66
-    assert file_backed(tmp_path, 0, 4).shape == (0, 4)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disk_without_room_is_an_error_that_repairs(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="GB of features have no room"):
-        file_backed(tmp_path, 2**50)
-    with pytest.raises(InputError, match=r"no room in .*missing"):
-        file_backed(tmp_path / "missing", 1)

@@ -7,25 +7,14 @@ from collections.abc import Callable
 import pytest
 import timm
 import torch
+from models.toy_models import random_norms
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from lgm_core.models.cpu import folding
 from lgm_core.models.cpu.folding import fold_batch_norm
 
 SIDE = 32
-
-
-def _randomized(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Random statistics and affine parameters in every batch norm; in evaluation mode."""
-    generator = torch.Generator().manual_seed(seed)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
-            module.running_mean.normal_(0, 0.5, generator=generator)
-            module.running_var.uniform_(0.5, 2, generator=generator)
-            if module.affine:
-                nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
-                nn.init.normal_(module.bias, 0, 0.5, generator=generator)
-    return model.eval().requires_grad_(False)
 
 
 def _images(count: int = 3) -> Tensor:
@@ -40,7 +29,7 @@ def _norms(model: nn.Module) -> int:
 def test_folded_model_equals_the_unfolded_one(name: str) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = _randomized(timm.create_model(name, pretrained=False, num_classes=0))
+        model = random_norms(timm.create_model(name, pretrained=False, num_classes=0))
     images = _images().requires_grad_()
     expected = model(images)
     (expected_gradient,) = torch.autograd.grad(expected.square().sum(), images)
@@ -71,6 +60,53 @@ def test_folded_weights_by_hand() -> None:
     assert isinstance(model[1], nn.Identity)
 
 
+def _pair(*, bias: bool, affine: bool = True, groups: int = 1) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    """A convolution and a batch norm, every tensor random."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        pair = nn.Sequential(nn.Conv2d(3, 96, 3, bias=bias, groups=groups), nn.BatchNorm2d(96, affine=affine))
+    conv, norm = random_norms(pair)
+    return conv, norm
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_folded_weights_are_those_of_the_formula(bias: bool, affine: bool, groups: int) -> None:
+    """w γ/√(σ²+ε) and β + (b - μ) γ/√(σ²+ε), in double precision."""
+    conv, norm = _pair(bias=bias, affine=affine, groups=groups)
+    scale = 1 / (norm.running_var.double() + norm.eps).sqrt()
+    offset = -norm.running_mean.double() * scale
+    if conv.bias is not None:
+        offset = offset + conv.bias.double() * scale
+    if affine:
+        scale, offset = scale * norm.weight.double(), offset * norm.weight.double() + norm.bias.double()
+    expected = conv.weight.double() * scale[:, None, None, None]
+    assert fold_batch_norm(nn.Sequential(conv, norm), SIDE) == 1
+    assert conv.bias is not None
+    torch.testing.assert_close(conv.weight.double(), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(conv.bias.double(), offset, rtol=1e-6, atol=1e-6)
+
+
+def test_a_convolution_without_bias_folds_to_the_bits_of_one_rounded_factor() -> None:
+    """γ/√(σ²+ε) is rounded once and used for both; so it was from the first release on."""
+    conv, norm = _pair(bias=False)
+    scale = torch.rsqrt(norm.running_var + norm.eps) * norm.weight
+    weight, bias = conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+    assert fold_batch_norm(nn.Sequential(conv, norm), SIDE) == 1
+    assert torch.equal(conv.weight, weight)
+    assert torch.equal(conv.bias, bias)
+
+
+def test_a_fold_that_changed_the_features_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(weight: Tensor, *rest: object) -> tuple[nn.Parameter, nn.Parameter]:
+        return nn.Parameter(weight * 1.01, False), nn.Parameter(torch.zeros(len(weight)), False)
+
+    monkeypatch.setattr(folding, "fuse_conv_bn_weights", wrong)
+    with pytest.raises(RuntimeError, match="folding batch norms changed the features by"):
+        fold_batch_norm(nn.Sequential(*_pair(bias=False)), SIDE)
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -84,7 +120,7 @@ def test_folded_weights_by_hand() -> None:
     ids=["no bias", "no affine", "grouped", "dilated", "with activation", "nested"],
 )
 def test_every_kind_of_convolution_keeps_its_function(model: nn.Module) -> None:
-    _randomized(model)
+    random_norms(model)
     expected = model(_images())
     fold_batch_norm(model, SIDE)
     torch.testing.assert_close(model(_images()), expected, rtol=1e-4, atol=1e-4)
@@ -186,7 +222,7 @@ def _tied_weights() -> nn.Module:
     ],
 )
 def test_what_cannot_be_folded_safely_is_left_alone(make: Callable[[], nn.Module]) -> None:
-    model = _randomized(make())
+    model = random_norms(make())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     expected, norms = model(_images()), _norms(model)
     assert fold_batch_norm(model, SIDE) == 0
@@ -197,14 +233,14 @@ def test_what_cannot_be_folded_safely_is_left_alone(make: Callable[[], nn.Module
 
 
 def test_norm_called_by_keyword_keeps_its_function() -> None:
-    model = _randomized(_Model(_by_keyword))
+    model = random_norms(_Model(_by_keyword))
     expected = model(_images())
     fold_batch_norm(model, SIDE)
     torch.testing.assert_close(model(_images()), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_folding_twice_changes_nothing_more() -> None:
-    model = _randomized(_Model(_in_order))
+    model = random_norms(_Model(_in_order))
     assert fold_batch_norm(model, SIDE) == 1
     expected = model(_images())
     assert fold_batch_norm(model, SIDE) == 0
@@ -212,7 +248,7 @@ def test_folding_twice_changes_nothing_more() -> None:
 
 
 def test_folded_parameters_stay_frozen() -> None:
-    model = _randomized(nn.Sequential(nn.Conv2d(3, 3, 3, bias=False), nn.BatchNorm2d(3)))
+    model = random_norms(nn.Sequential(nn.Conv2d(3, 3, 3, bias=False), nn.BatchNorm2d(3)))
     fold_batch_norm(model, SIDE)
     assert not any(parameter.requires_grad for parameter in model.parameters())
     assert len(list(model.parameters())) == 2

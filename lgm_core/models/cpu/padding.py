@@ -30,6 +30,7 @@ class FixedSizeConvolution(nn.Conv2d):
             )
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
+        """The convolution of an input of the right size."""
         self.check(input)
         return super().forward(input)
 

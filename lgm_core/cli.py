@@ -1,0 +1,226 @@
+"""`lgm`: distil, probe, export and check from a command line, without the pipeline.
+
+A data set is a folder {train,test}/<class>/<image>, or a source such as `digits`, `toy:shapes`, `imagenette`
+or `torch/cifar10`; a backbone is a built-in name, `timm:<tag>` or `open_clip:<model>/<pretrained>`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any, ParamSpec
+
+import click
+from tqdm import tqdm
+
+import lgm_core
+from lgm_core.data.sources import dataset_license, load_images
+from lgm_core.distilled import DistilledSet, load_distilled
+from lgm_core.evaluation.small_sets import probe as probe_set
+from lgm_core.foundation.devices import choose_device
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.sources import BackboneSource, DatasetSource
+from lgm_core.images import ImageSet
+from lgm_core.method.recipe import distill as distill_images
+from lgm_core.models.catalogue import backbone_row
+from lgm_core.models.cpu.allocator import keep_freed_memory
+from lgm_core.models.frozen import FrozenBackbone
+from lgm_core.models.libraries import open_backbone
+from lgm_core.preflight.inputs import MISSING, survey_backbones, survey_dataset
+from lgm_core.reporting.release import data_card, export_distilled
+from lgm_core.settings.evaluation import ProbeSettings
+from lgm_core.settings.method import MethodSettings
+
+P = ParamSpec("P")
+
+
+def _told(command: Callable[P, None]) -> Callable[P, None]:
+    """What a user gave wrong is one message and exit status 1."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        logging.basicConfig(format="%(levelname)s: %(message)s")
+        try:
+            command(*args, **kwargs)
+        except InputError as error:
+            raise click.ClickException(str(error)) from error
+
+    return run
+
+
+def _dataset(data: str) -> DatasetSource:
+    """A folder that exists, or a source by name."""
+    return DatasetSource(f"folder:{Path(data).resolve()}" if Path(data).is_dir() else data)
+
+
+def _backbone(name: str, checkpoint: str | None) -> BackboneSource:
+    return BackboneSource(name, checkpoint)
+
+
+def _opened(source: BackboneSource, input_size: int, device: str | None) -> FrozenBackbone:
+    chosen = choose_device(device)
+    if chosen.type == "cpu":
+        keep_freed_memory()
+    return open_backbone(source, input_size=input_size, device=chosen, precision="auto")
+
+
+def _settings(given: tuple[str, ...]) -> dict[str, Any]:
+    """`key=value` pairs; a value is JSON, or else a word."""
+    found = {}
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"--setting {pair} is no key=value.")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def _bar(total: int, what: str, unit: str) -> tqdm:
+    return tqdm(total=total, desc=what, unit=f" {unit}", dynamic_ncols=True)
+
+
+def _option(*names: str, **how: Any) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    return click.option(*names, **how)
+
+
+DATA = _option("--data", required=True, help="Folder {train,test}/<class>/<image>, or a source by name.")
+BACKBONE = _option(
+    "--backbone", required=True, help="A built-in name, timm:<tag> or open_clip:<model>/<weights>."
+)
+CHECKPOINT = _option("--checkpoint", type=click.Path(), help="Local file with the backbone's weights.")
+DATA_ROOT = _option("--data-root", default="data", show_default=True, help="Folder of published data sets.")
+DEVICE = _option("--device", help="cpu, cuda, cuda:1 …; by default a GPU where there is one.")
+WORKERS = _option("--workers", default=0, show_default=True, help="Processes that decode images.")
+SEED = _option("--seed", default=0, show_default=True, help="Root of all random draws.")
+SETTINGS = _option("--setting", multiple=True, metavar="KEY=VALUE", help="A setting unlike the paper's.")
+
+
+@click.group(help=__doc__)
+@click.version_option(lgm_core.__version__, prog_name="lgm")
+def main() -> None:
+    """Say what the commands have in common."""
+
+
+@main.command()
+@DATA
+@BACKBONE
+@_option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the distilled set.")
+@SETTINGS
+@CHECKPOINT
+@DATA_ROOT
+@SEED
+@DEVICE
+@WORKERS
+@_told
+def distill(
+    data: str, backbone: str, out: Path, setting: tuple[str, ...], checkpoint: str | None, **how: Any
+) -> None:
+    """Distil the training images of a data set with a backbone.
+
+    An interrupted run goes on when the same command is given again.
+    """
+    method, source = MethodSettings.paper(**_settings(setting)), _backbone(backbone, checkpoint)
+    train = load_images(_dataset(data), "train", Path(how["data_root"]))
+    model = _opened(source, method.input_size, how["device"])
+    features, steps = _bar(len(train), "features", "images"), _bar(method.steps, "distill", "steps")
+    with features, steps:
+        found = distill_images(
+            model,
+            train,
+            method,
+            seed=how["seed"],
+            workers=how["workers"],
+            checkpoints=out.parent / ".lgm" / out.name,
+            features_done=features.update,
+            step_done=lambda step, loss: _show(steps, step, loss),
+        )
+    facts = {"dataset": data, "backbone": backbone, "checkpoint": checkpoint, **found.facts}
+    replace(found, facts=facts).save(out)
+    click.echo(f"{len(found.images)} images in {len(found.classes)} classes: {out / 'images'}")
+
+
+def _show(bar: tqdm, step: int, loss: float) -> None:
+    bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+    bar.update(step + 1 - bar.n)
+
+
+@main.command()
+@_option(
+    "--images", required=True, type=click.Path(path_type=Path), help="A distilled set, or class folders."
+)
+@DATA
+@BACKBONE
+@SETTINGS
+@CHECKPOINT
+@DATA_ROOT
+@SEED
+@DEVICE
+@WORKERS
+@_told
+def probe(
+    images: Path, data: str, backbone: str, setting: tuple[str, ...], checkpoint: str | None, **how: Any
+) -> None:
+    """Train linear probes on a set's images, and test them on a data set's test images."""
+    given = _settings(setting)
+    input_size = given.pop("input_size", MethodSettings.paper().input_size)
+    found, spec = load_distilled(images), ProbeSettings.paper(**given)
+    test = load_images(_dataset(data), "test", Path(how["data_root"]))
+    accuracies = _probed(
+        found, test, _opened(_backbone(backbone, checkpoint), input_size, how["device"]), spec, how
+    )
+    for measure, runs in accuracies.items():
+        click.echo(f"{measure:17} {fmean(runs):.2f} ± {pstdev(runs):.2f} % over {len(runs)} runs")
+
+
+def _probed(
+    found: DistilledSet, test: ImageSet, model: FrozenBackbone, spec: ProbeSettings, how: dict[str, Any]
+) -> dict[str, list[float]]:
+    with _bar(len(test), "test images", "images") as bar:
+        return probe_set(
+            model, found, test, spec, seed=how["seed"], workers=how["workers"], progress=bar.update
+        )
+
+
+@main.command()
+@_option("--images", required=True, type=click.Path(path_type=Path), help="A distilled set.")
+@_option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@_option("--title", help="Name of the data set, for the card; by default the set's own.")
+@_told
+def export(images: Path, out: Path, title: str | None) -> None:
+    """Write a distilled set for other people's tools: class folders, exact floats, a data card."""
+    found = load_distilled(images)
+    if not found.facts:
+        raise InputError(f"{images} does not say what made it; export a set that was distilled here.")
+    data, backbone = str(found.facts["dataset"]), str(found.facts["backbone"])
+    row = backbone_row(_backbone(backbone, found.facts.get("checkpoint")))
+    facts = {"dataset": title or Path(data).name, "backbone": backbone}
+    named = replace(found, facts={**facts, "settings": found.facts.get("method", {})})
+    terms = dataset_license(_dataset(data))
+    export_distilled(out, named, data_card(named, {}, image_terms=terms, weight_terms=row.license))
+    click.echo(f"{len(found.images)} images in {len(found.classes)} classes: {out}")
+
+
+@main.command()
+@DATA
+@BACKBONE
+@CHECKPOINT
+@DATA_ROOT
+@_told
+def check(data: str, backbone: str, checkpoint: str | None, data_root: str) -> None:
+    """Look for a data set and a backbone's weights, with counts and licences."""
+    findings = [
+        survey_dataset(Path(data).name, _dataset(data), Path(data_root)),
+        *survey_backbones({backbone: _backbone(backbone, checkpoint)}),
+    ]
+    for finding in findings:
+        click.echo(f"{finding.title} {finding.told}")
+    sys.exit(1 if any(finding.status == MISSING for finding in findings) else 0)

@@ -1,0 +1,67 @@
+"""A suite of one's own: a complete params file for one or two data sets and any backbones."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from pathlib import Path
+
+from lgm_core.foundation.errors import InputError
+from lgm_core.settings.params import NOTHING
+
+_TEMPLATE = Path(__file__).with_name("own_suite.yaml")
+_MOST_DATASETS = 2
+
+
+def own_suite(name: str, data: list[str], backbones: list[str], input_size: int) -> str:
+    """The text of the params file.
+
+    Args:
+        name: of the suite.
+        data: sources of one or two data sets, such as `folder:pets`.
+        backbones: sources of the backbones, such as `timm:convnext_tiny.fb_in22k`.
+        input_size: side in pixels of what the backbones see.
+
+    Raises:
+        InputError: if there is no data set or backbone, or more data sets than two.
+    """
+    if not 1 <= len(data) <= _MOST_DATASETS or not backbones:
+        raise InputError(
+            f"{len(data)} data sets and {len(backbones)} backbones were given; a new suite needs one or two "
+            "data sets and at least one backbone: make suite NAME=pets DATA=folder:pets BACKBONES='timm:… …'"
+        )
+    datasets, models = short_names(data), short_names(backbones)
+    left, *rest = datasets
+    return string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        name=name,
+        datasets=_rows(datasets),
+        backbones=_rows(models),
+        left=left,
+        right=rest[0] if rest else NOTHING,
+        # There are pairs of models where there are two.
+        compared=left if len(models) > 1 else NOTHING,
+        source=next(iter(models)),
+        resolution=round(input_size * 8 / 7),
+        input_size=input_size,
+    )
+
+
+def short_names(sources: list[str]) -> dict[str, str]:
+    """A plain name for every source: its last word, without what names cannot hold."""
+    found: dict[str, str] = {}
+    for source in dict.fromkeys(sources):
+        last = re.split(r"[:/]", source.rstrip("/"))[-1].partition(".")[0]
+        plain = re.sub(r"[^A-Za-z0-9_]+", "_", last).strip("_") or "unnamed"
+        number = sum(name == plain or name.startswith(f"{plain}_") for name in found)
+        found[f"{plain}_{number + 1}" if plain in found else plain] = source
+    return found
+
+
+def _rows(sources: dict[str, str]) -> str:
+    """Lines of a YAML mapping; a JSON text is a YAML text, where a word holds more than plain characters."""
+    plain = re.compile(r"[A-Za-z][A-Za-z0-9_./:-]*")
+    return "\n".join(
+        f"  {name}: {source if plain.fullmatch(source) else json.dumps(source)}"
+        for name, source in sources.items()
+    )

