@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -131,26 +132,45 @@ def distill(
     method, source = MethodSettings.paper(**_settings(setting)), _backbone(backbone, checkpoint)
     train = load_images(_dataset(data), "train", Path(how["data_root"]))
     model = _opened(source, method.input_size, how["device"])
-    features, steps = _bar(len(train), "features", "images"), _bar(method.steps, "distill", "steps")
-    with features, steps:
+    checkpoints = out.parent / f".{out.name}.checkpoints"
+    with _Bars(len(train), method.steps) as bars:
         found = distill_images(
             model,
             train,
             method,
             seed=how["seed"],
             workers=how["workers"],
-            checkpoints=out.parent / ".lgm" / out.name,
-            features_done=features.update,
-            step_done=lambda step, loss: _show(steps, step, loss),
+            checkpoints=checkpoints,
+            features_done=bars.features.update,
+            step_done=bars.step,
         )
     facts = {"dataset": data, "backbone": backbone, "checkpoint": checkpoint, **found.facts}
     replace(found, facts=facts).save(out)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     click.echo(f"{len(found.images)} images in {len(found.classes)} classes: {out / 'images'}")
 
 
-def _show(bar: tqdm, step: int, loss: float) -> None:
-    bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-    bar.update(step + 1 - bar.n)
+class _Bars:
+    """Progress of the features, and then of the steps, which begin when the features are there."""
+
+    def __init__(self, images: int, steps: int) -> None:
+        self.features, self.steps = _bar(images, "features", "images"), steps
+        self.distilled: tqdm | None = None
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for bar in filter(None, (self.features, self.distilled)):
+            bar.close()
+
+    def step(self, step: int, loss: float) -> None:
+        """Show the loss of a step."""
+        if self.distilled is None:
+            self.features.close()
+            self.distilled = _bar(self.steps, "distill", "steps")
+        self.distilled.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self.distilled.update(step + 1 - self.distilled.n)
 
 
 @main.command()
@@ -178,7 +198,8 @@ def probe(
         found, test, _opened(_backbone(backbone, checkpoint), input_size, how["device"]), spec, how
     )
     for measure, runs in accuracies.items():
-        click.echo(f"{measure:17} {fmean(runs):.2f} ± {pstdev(runs):.2f} % over {len(runs)} runs")
+        spread = f" ± {pstdev(runs):.2f} over {len(runs)} runs" if len(runs) > 1 else ""
+        click.echo(f"{measure:17} {fmean(runs):.2f} %{spread}")
 
 
 def _probed(

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from lgm_core.foundation.errors import DamagedFileError, InputError
+from lgm_core.foundation.errors import DamagedFileError, InputError, MissingFileError
 from lgm_core.foundation.store import (
     IMAGE_SUFFIXES,
     read_tensors,
@@ -123,6 +123,8 @@ def load_distilled(path: str | Path) -> DistilledSet:
         InputError: if there is no set, or it is damaged.
     """
     folder = Path(path)
+    if not folder.exists():
+        raise MissingFileError(folder)
     if (folder / TENSORS).is_file() or (folder / "settings.json").is_file():
         tensors, metadata = read_tensors(folder / TENSORS)
         images, labels, classes = tensors["images"], tensors["labels"], tuple(metadata["classes"])

@@ -1,9 +1,9 @@
 """Stage `distill`: Linear Gradient Matching of one data set under one backbone, or of a variant of it."""
 
 if __name__ == "__main__":
-    from stages.process import run_stage
+    from stages.shared import run_shared_stage
 
-    run_stage("distill", __doc__, "dataset source [variant]", shared=True)
+    run_shared_stage("distill", __doc__, "dataset source [variant]")
 
 from dataclasses import asdict, replace
 
@@ -15,10 +15,11 @@ from lgm_core.foundation.store import read_json
 from lgm_core.method.distiller import Distiller
 from lgm_core.method.real import real_bank
 from lgm_core.method.resuming import Checkpoints, Keeper, run_facts
+from stages.backbones import opened
 from stages.machine import read_machine
 from stages.params import check_cell, checkpoint_folder, read_layout, read_params
-from stages.process import finishing_steps
 from stages.progress import losses_on, progress_bar
+from stages.signals import finishing_steps
 
 
 def main(dataset: str, source: str, variant: str = "") -> None:
@@ -28,7 +29,7 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     cell, measurement = read_layout(params).cell(dataset, source, variant), Measurement(machine.device)
     method = params.variant(variant, read_json(cell.overrides))
     distiller = Distiller(
-        machine.open(params, source),
+        opened(params, source, machine),
         real_bank(load_features(cell.features), method),
         method,
         seed=derive_seed(params.seed, "distill", dataset, source),

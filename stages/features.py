@@ -1,9 +1,9 @@
 """Stage `features`: turn a data set into features of one backbone, once."""
 
 if __name__ == "__main__":
-    from stages.process import run_stage
+    from stages.shared import run_shared_stage
 
-    run_stage("features", __doc__, "dataset backbone", shared=True)
+    run_shared_stage("features", __doc__, "dataset backbone")
 
 from functools import partial
 
@@ -16,6 +16,7 @@ from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.store import read_json, replacing_folder
 from lgm_core.foundation.transfer import file_backed
+from stages.backbones import opened
 from stages.machine import read_machine
 from stages.params import check_cell, read_layout, read_params
 from stages.progress import progress_bar
@@ -38,7 +39,7 @@ def main(dataset: str, backbone: str) -> None:
     cell.features.parent.mkdir(parents=True, exist_ok=True)
     with progress_bar(total, what, "images", shown=ranks.first) as bar:
         cache = extract_features(
-            machine.open(params, backbone),
+            opened(params, backbone, machine),
             inspection.splits,
             spec,
             seed=params.seed,

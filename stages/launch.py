@@ -13,8 +13,9 @@ import torch
 
 from lgm_core.foundation.devices import choose_device, rank_count, rank_device
 from lgm_core.foundation.ranks import join_ranks, spawn_ranks
+from stages.guard import alone_with, guarded, run_verb
 from stages.machine import available_cores, whole_number
-from stages.process import alone_with, end_as_interrupted, guarded, run_verb
+from stages.signals import end_as_interrupted
 
 
 def run_shared(verb: str, arguments: list[str]) -> None:

@@ -20,10 +20,6 @@ import torch
 
 from lgm_core.foundation.devices import choose_device
 from lgm_core.foundation.errors import SettingError
-from lgm_core.models.cpu.allocator import keep_freed_memory
-from lgm_core.models.frozen import FrozenBackbone
-from lgm_core.models.libraries import open_backbone
-from lgm_core.settings.params import Params
 
 KEYS = {"device", "ranks", "workers", "data", "micro_batch", "precision", "compile", "inputs"}
 """Settings of the machine; each is given as LGM_<KEY>."""
@@ -39,23 +35,6 @@ class Machine:
     micro_batch: int | None
     precision: str
     compiled: bool
-
-    def open(self, params: Params, backbone: str) -> FrozenBackbone:
-        """The backbone of that name in the params file, on this machine's device.
-
-        Raises:
-            InputError: if the params file does not name it, or it cannot be opened.
-        """
-        if self.device.type == "cpu":
-            keep_freed_memory()
-        return open_backbone(
-            params.backbone(backbone),
-            input_size=params.method.input_size,
-            normalization=params.normalization,
-            device=self.device,
-            precision=self.precision,
-            compiled=self.compiled,
-        )
 
 
 def read_machine() -> Machine:

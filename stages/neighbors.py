@@ -10,6 +10,7 @@ from lgm_core.data.sources import load_images
 from lgm_core.distilled import load_distilled
 from lgm_core.evaluation.neighbors import find_neighbors, save_neighbors
 from lgm_core.features.cache import load_features
+from stages.backbones import opened
 from stages.machine import read_machine
 from stages.params import check_cell, read_layout, read_params
 
@@ -22,6 +23,6 @@ def main(dataset: str, source: str) -> None:
     train = load_images(params.datasets[dataset], "train", machine.data_root)
     train = unchanged(train, "train", cell.features)
     found = load_distilled(cell.distilled)
-    labels, model = found.labels_in(train.classes), machine.open(params, source)
+    labels, model = found.labels_in(train.classes), opened(params, source, machine)
     near = find_neighbors(model, load_features(cell.features), found.images, labels, method.input_size)
     save_neighbors(cell.neighbors, near, train, labels, method.resolution)

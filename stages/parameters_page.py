@@ -1,8 +1,4 @@
-"""The tables of docs/parameters.md, written from what the settings say of themselves.
-
-`python -m stages.parameters_page` writes each table between `<!-- generated:<section> -->` and
-`<!-- /generated -->`, and leaves the text around them as it is.
-"""
+"""Write the tables of docs/parameters.md from what the settings say of themselves."""
 
 if __name__ == "__main__":
     from stages.process import run_stage
@@ -10,7 +6,6 @@ if __name__ == "__main__":
     run_stage("parameters_page", __doc__, params=False)
 
 import re
-from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 
@@ -23,51 +18,43 @@ from stages import machine
 PAGE = Path("docs/parameters.md")
 _MARKED = re.compile(r"(<!-- generated:(\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 _VARIABLE = re.compile(r"^(LGM_\w+) +(.+?)(?: {2,}default: (.+))?$", re.MULTILINE)
-Rows = list[tuple[str, str, str]]
-
-_SECTIONS = {"variants", "probe", "alignment", "checkpoint"}
-"""Groups that have rows of their own."""
-_OF_THE_METHOD = {"real_rounds", "dataset_overrides"}
-"""Groups that stand beside the method's settings in params.yaml."""
-
-
-def setting_rows(spec: type, prefix: str = "", *, leave_out: Collection[str] = ()) -> Rows:
-    """Key, the paper's value and meaning of every setting of a dataclass."""
-    known = [(entry.name, entry.metadata) for entry in fields(spec) if entry.name not in leave_out]
-    return [(f"`{prefix}{name}`", told["paper"], told["about"]) for name, told in known]
+# Section of the page, settings, and what stands before their names.
+_PARTS = (
+    ("method", MethodSettings, ""), ("compared", Groups, ""), ("compared", VariantSettings, "variants."),
+    ("augment", AugmentSettings, "augment."), ("checkpoint", CheckpointSettings, "checkpoint."),
+    ("evaluation", ProbeSettings, "probe."), ("evaluation", AlignmentSettings, "alignment."),
+)  # fmt: skip
+# Groups that are of another section, or have rows for each of their own settings.
+_MOVED = {"real_rounds": "method", "dataset_overrides": "method"}
+_MOVED |= dict.fromkeys(("variants", "probe", "alignment", "checkpoint"), "")
 
 
 def sections() -> dict[str, str]:
     """Name → table of every section of the page."""
-    shared = {entry.name for entry in fields(Groups)} - _OF_THE_METHOD
-    variants, beside = setting_rows(VariantSettings, "variants."), setting_rows(Groups, leave_out=shared)
-    compared = setting_rows(Groups, leave_out=_SECTIONS | _OF_THE_METHOD) + variants
-    evaluation = setting_rows(ProbeSettings, "probe.") + setting_rows(AlignmentSettings, "alignment.")
-    variables = [(f"`{name}`", default, told) for name, told, default in _VARIABLE.findall(machine.__doc__)]
-    return {
-        "compared": table("key", "paper", compared),
-        "method": table("key", "paper", setting_rows(MethodSettings) + beside),
-        "augment": table("key", "paper", setting_rows(AugmentSettings, "augment.")),
-        "checkpoint": table("key", "paper", setting_rows(CheckpointSettings, "checkpoint.")),
-        "evaluation": table("key", "paper", evaluation),
-        "machine": table("variable", "default", variables),
-    }
+    rows: dict[str, list[tuple[str, str, str]]] = {}
+    for section, spec, prefix in _PARTS:
+        for entry in fields(spec):
+            row = (f"`{prefix}{entry.name}`", entry.metadata["paper"], entry.metadata["about"])
+            rows.setdefault(_MOVED.get(prefix + entry.name, section), []).append(row)
+    found = _VARIABLE.findall(machine.__doc__ or "")
+    variables = [(f"`{name}`", default, told) for name, told, default in found]
+    settings = {section: table(("key", "paper"), part) for section, part in rows.items() if section}
+    return settings | {"machine": table(("variable", "default"), variables)}
 
 
-def table(first: str, second: str, rows: Rows) -> str:
-    """Rows as Markdown; the second column is left out where it is empty."""
-    lines = [(first, second, "meaning"), ("---", "---", "---"), *rows]
-    kept = [0, 1, 2] if any(row[1] for row in rows) else [0, 2]
-    cells = ([line[place].replace("|", r"\|") for place in kept] for line in lines)
-    return "".join(f"| {' | '.join(cell)} |\n" for cell in cells)
+def table(names: tuple[str, str], rows: list[tuple[str, str, str]]) -> str:
+    """Rows in Markdown, without the second column where it is empty."""
+    kept = slice(None, None, 1 if any(second for _, second, _ in rows) else 2)
+    lines = [(*names, "meaning")[kept], ("---", "---", "---")[kept], *(row[kept] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def with_tables(page: str) -> str:
+def written(page: str) -> str:
     """The page with the tables of today's settings between its marks."""
     made = sections()
-    return _MARKED.sub(lambda found: f"{found[1]}{made[found[2]]}{found[3]}", page)
+    return _MARKED.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n{found[3]}", page)
 
 
 def main() -> None:
     """Write the page."""
-    write_text(PAGE, with_tables(PAGE.read_text(encoding="utf-8")))
+    write_text(PAGE, written(PAGE.read_text(encoding="utf-8")))

@@ -4,10 +4,11 @@ With --images: probe any image set on any backbone (`python -m stages.probe_imag
 """
 
 if __name__ == "__main__":
-    from stages.process import run_elsewhere, run_stage
+    from stages.process import run_elsewhere
+    from stages.shared import run_shared_stage
 
     run_elsewhere("--images", "probe_images")
-    run_stage("probe", __doc__, "dataset source [variant]", shared=True)
+    run_shared_stage("probe", __doc__, "dataset source [variant]")
 
 from lgm_core.data.integrity import unchanged
 from lgm_core.data.sources import load_images
@@ -19,6 +20,7 @@ from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.store import read_json, write_json
+from stages.backbones import opened
 from stages.machine import read_machine
 from stages.params import check_cell, read_layout, read_params
 from stages.progress import progress_bar
@@ -41,7 +43,7 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     targets = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
         cache = load_features(layout.cell(dataset, target).features)
-        model, sets = machine.open(params, target), {"distilled": [distilled]}
+        model, sets = opened(params, target, machine), {"distilled": [distilled]}
         if target == source:
             near = find_neighbors(model, cache, distilled.images, distilled.labels, size)
             save_neighbors(cell.neighbors, near, train, distilled.labels, side)

@@ -43,4 +43,5 @@ def main(images: str, backbone: str, dataset: str = "") -> None:
         how = {"seed": seed, "workers": machine.workers, "progress": bar.update}
         result = probe(model, found, test, params.probe, **how)
     for measure, runs in result.items():
-        print(f"{measure:17} {fmean(runs):.2f} ± {pstdev(runs):.2f} % over {len(runs)} runs")
+        spread = f" ± {pstdev(runs):.2f} over {len(runs)} runs" if len(runs) > 1 else ""
+        print(f"{measure:17} {fmean(runs):.2f} %{spread}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ class _RecordingDict(dict[str, Any]):
     Asking whether a name exists is no reading: a stage may check its command line.
     """
 
-    def __init__(self, mapping: dict[str, Any], key: str, reads: set[str]) -> None:
+    def __init__(self, mapping: Any, key: str = "", reads: set[str] | None = None) -> None:
+        """`asdict` makes another of the same class, from values that it has read already."""
         super().__init__(mapping)
-        self._key, self._reads = key, reads
+        self._key, self._reads = key, set() if reads is None else reads
 
     def __getitem__(self, name: str) -> Any:
         return recording(super().__getitem__(name), f"{self._key}.{name}", self._reads)
@@ -119,7 +120,7 @@ def recording_layout(layout: Layout, paths: set[str]) -> Layout:
     heard_cell = type("Cell", (Cell,), _listener(Cell, paths, without=set()))
     listener = _listener(Layout, paths, without={"results", "cell"})
     listener["cell"] = lambda self, *names: heard_cell(*dataclasses.astuple(layout.cell(*names)))
-    return type("Layout", (Layout,), listener)(layout.root, layout.suite, layout.shown_alone)
+    return type("Layout", (Layout,), listener)(*(getattr(layout, part.name) for part in fields(layout)))
 
 
 def files_below(folder: Path, tops: tuple[str, ...] = ("results", "metrics", "report")) -> set[str]:
@@ -136,10 +137,13 @@ def record(call: tuple[str, ...], folder: Path, patch: pytest.MonkeyPatch) -> Se
         if hasattr(stage, "read_params"):
             read_params, read_layout = stage.read_params, stage.read_layout
             inner.setattr(stage, "read_params", lambda: recording(read_params(), "", seen.settings))
-            # Of the settings, paths depend on the suite alone; the rest of a layout is for messages.
-            inner.setattr(
-                stage, "read_layout", lambda params: recording_layout(read_layout(read_params()), seen.paths)
-            )
+
+            def heard_layout(params: object) -> Layout:
+                # Paths depend on the suite alone; what else a layout is told is for messages.
+                seen.settings.add("suite")
+                return recording_layout(read_layout(read_params()), seen.paths)
+
+            inner.setattr(stage, "read_layout", heard_layout)
         stage.main(*call[1:])
     seen.made = files_below(folder) - before
     return seen

@@ -63,6 +63,7 @@ def _batches(squares: _Squares, numbers: range, workers: int) -> Iterator[tuple[
         num_workers=workers,
         multiprocessing_context="fork" if forks else None,
         pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # the loader draws a seed for its workers, not from the global state
     )
     start = 0
     for batch in loader:

@@ -33,7 +33,7 @@ def save_samples(folder: Path, splits: dict[str, ImageSet], side: int) -> None:
         for label in shown_classes(len(images.classes)):
             members = (images.labels == label).nonzero().flatten().tolist()
             pictures = index[split][images.classes[label]] = []
-            for place, share in enumerate(_SHARES):
+            for place, share in enumerate(_SHARES if members else ()):  # a test set may lack a class
                 name = f"{split}/{label}/{place}.png"
                 pixels = square(images.decode(members[int(share * len(members))]), side)
                 write_png(folder / SAMPLES / name, pixels.to(torch.float32) / 255)

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 
-import lgm_core
 from lgm_core.foundation.store import write_json
 
 _MIB = 2**20
@@ -27,7 +26,8 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {
-        "lgm": lgm_core.__version__,
+        # The package holds this module, so it is there; an import would be an arrow to the top.
+        "lgm": sys.modules[__name__.partition(".")[0]].__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "timm": version("timm"),

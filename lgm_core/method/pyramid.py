@@ -98,7 +98,7 @@ class SyntheticImages:
         """The images, values in (0, 1), differentiable in the levels.
 
         Bilinear upsampling is P → U P Uᵀ, so the sum over levels is one product,
-        [U_1 U_2 …] [P_1 U_1ᵀ; P_2 U_2ᵀ; …], and its derivative adds in the same order on every device.
+        `[U_1 U_2 …] [P_1 U_1ᵀ; P_2 U_2ᵀ; …]`, and its derivative adds in the same order on every device.
         """
         resolution = self.method.resolution
         coarse = [level for level in self.levels if level.shape[-1] < resolution]

@@ -91,9 +91,7 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 def loaded_code() -> str:
     """Fingerprint of this library's modules that are loaded: other code, another run."""
-    import lgm_core
-
-    root = Path(next(iter(lgm_core.__path__))).parent
+    root = Path(__file__).parents[2]
     files = (getattr(module, "__file__", None) for name, module in sys.modules.items() if _is_own(name))
     return code_fingerprint({Path(file) for file in files if file}, root)[:16]
 

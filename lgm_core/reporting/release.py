@@ -72,7 +72,7 @@ def data_card(
         count=len(distilled.images),
         side=distilled.images.shape[-1],
         classes=len(distilled.classes),
-        accuracies="\n".join(rows),
+        accuracies="\n".join(rows) or "| not measured | – | – |",
         settings="\n".join(f"| {key} | `{value}` |" for key, value in sorted(facts["settings"].items())),
         image_terms=image_terms,
         weight_terms=weight_terms,

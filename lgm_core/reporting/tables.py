@@ -146,7 +146,9 @@ def check_places(part: str, known: Mapping[str, tuple[str, ...]], given: Mapping
         if name not in given:
             nothing = ", ".join(f"{place}: none" for place in places)
             raise KeyFaultError("missing", [f"{part}.{name}"], f"{nothing} leaves it out")
-        if set(given[name].places) != set(places) or given[name].kind is not None:
+        if given[name].kind is not None:
+            raise KeyFaultError("unknown", [f"{part}.{name}.kind"], f"allowed: {', '.join(places)}")
+        if set(given[name].places) != set(places):
             raise SettingError(f"{part}.{name}", given[name].places, f"a mapping of {', '.join(places)}")
 
 
@@ -197,8 +199,10 @@ def assemble(name: str, results: Results, params: Params, captions: Mapping[str,
     row, shown = table_of(name, params)
     if not shown.datasets:
         return Table(name, row.title, (), (f"{name} is left out: its data set in the settings is none.",))
-    compared = Compared(tuple(params.backbones), tuple(params.variants.ablation), name)
     kind = KINDS[row.kind]
+    # No other table reads the variants, so that a new one makes no other table again.
+    variants = tuple(params.variants.ablation) if kind.blocks is ablation_blocks else ()
+    compared = Compared(tuple(params.backbones), variants, name)
     blocks = tuple(block for dataset in shown.datasets for block in kind.blocks(results, dataset, compared))
     lines = [f"{dataset}: {captions[dataset]}." for dataset in shown.datasets if captions.get(dataset)]
     return Table(name, row.title, blocks, (*kind.notes, *lines))

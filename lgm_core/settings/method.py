@@ -104,12 +104,14 @@ class MethodSettings:
     input_size: int = setting(
         checks.integer(8, 4096), "side in pixels of what the backbones see", paper="224"
     )
-    optimizer: str = setting(checks.choice("adam", "sgd"), "of the images", paper="`adam`")
+    optimizer: str = setting(checks.choice("adam", "sgd"), "of the images: `adam` or `sgd`", paper="`adam`")
     learning_rate: float = setting(
         checks.number(above=0, maximum=1e6), "step size of the optimiser", paper="0.002"
     )
     learning_rate_schedule: str = setting(
-        checks.choice("constant", "cosine"), "`cosine` falls to 0 at the last step", paper="`constant`"
+        checks.choice("constant", "cosine"),
+        "`constant`, or `cosine`: half a cosine down to 0",
+        paper="`constant`",
     )
 
     def __post_init__(self) -> None:

@@ -28,35 +28,26 @@ _ROWS = ("full", "average")
 """Names that tables give to rows and columns of their own."""
 
 
-def _dataset(value: Any, key: str) -> DatasetSource:
-    """A data set: a source in one word, or a mapping with `source` and further keys."""
-    found = _source(value, key, DatasetSource)
-    for name in found.beside:
-        check = checks.boolean if name == "partial" else checks.text
-        check(getattr(found, name), f"{key}.{name}")
-    return found
-
-
-def _backbone(value: Any, key: str) -> BackboneSource:
-    """A backbone: a source in one word, or a mapping with `source` and perhaps `checkpoint`."""
-    found = _source(value, key, BackboneSource)
-    if found.checkpoint is not None:
-        checks.text(found.checkpoint, f"{key}.checkpoint")
-    return found
-
-
-def _source(value: Any, key: str, kind: Callable[..., Any]) -> Any:
-    if isinstance(value, str) and value.strip():
-        return kind(value)
-    if not isinstance(value, Mapping) or "source" not in value:
-        allowed = "a source such as toy:shapes or timm:<tag>, or a mapping with source"
-        raise SettingError(key, value, allowed)
+def _source(kind: Callable[..., Any]) -> checks.Check:
+    """A source in one word, or a mapping with `source` and what may stand beside it."""
     known = [entry.name for entry in fields(kind)]  # pyright: ignore[reportArgumentType]
-    unknown = [f"{key}.{part}" for part in value if part not in known]
-    if unknown:
-        raise KeyFaultError("unknown", unknown, f"allowed: {', '.join(known)}")
-    checks.text(value["source"], f"{key}.source")
-    return kind(**value)
+
+    def check(value: Any, key: str) -> Any:
+        if isinstance(value, str) and value.strip():
+            return kind(value)
+        if not isinstance(value, Mapping) or "source" not in value:
+            allowed = "a source such as toy:shapes or timm:<tag>, or a mapping with source"
+            raise SettingError(key, value, allowed)
+        unknown = [f"{key}.{part}" for part in value if part not in known]
+        if unknown:
+            raise KeyFaultError("unknown", unknown, f"allowed: {', '.join(known)}")
+        return kind(**{part: _beside(part)(value[part], f"{key}.{part}") for part in value})
+
+    return check
+
+
+def _beside(part: str) -> checks.Check:
+    return checks.boolean if part == "partial" else checks.text
 
 
 def _named(check: checks.Check, *, fewest: int = 1) -> checks.Check:
@@ -100,8 +91,8 @@ class Shown:
     @property
     def datasets(self) -> tuple[str, ...]:
         """The data sets it shows, each once; none where every place is `none`."""
-        names = [name for place, name in self.places.items() if place != "source" and name != NOTHING]
-        return tuple(dict.fromkeys(names))
+        names = (self.dataset, self.left, self.right)
+        return tuple(dict.fromkeys(name for name in names if name not in (None, NOTHING)))
 
 
 def _shown(value: Any, key: str) -> Shown:
@@ -164,17 +155,17 @@ class Groups:
         "root of all random draws; every draw is named, so the same settings give the same result",
     )
     datasets: dict[str, DatasetSource] = setting(
-        _named(_dataset),
+        _named(_source(DatasetSource)),
         "short name → source: a published data set, `folder:<path>`, `torch/<name>`, `hfds/<repository>`, "
         "`toy:<name>`, `digits`; [data.md](data.md) has them all",
     )
     backbones: dict[str, BackboneSource] = setting(
-        _named(_backbone),
+        _named(_source(BackboneSource)),
         "short name → source: a built-in row, `timm:<tag>`, `open_clip:<model>/<pretrained>`; or a mapping "
         "with `source` and `checkpoint`; [backbones.md](backbones.md) has them all",
     )
     figure_backbones: dict[str, BackboneSource] = setting(
-        _named(_backbone, fewest=0),
+        _named(_source(BackboneSource), fewest=0),
         "backbones that Figure 8 alone may show, `{}` for none: the paper distils ArtBench with DINO v1, "
         "which no table compares",
     )

@@ -1,10 +1,10 @@
-"""Real images become features once: the cache returns as it was written, and is what the backbone sees."""
+"""Real images become features once: the cache is what the backbone sees, whoever decodes."""
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lgm_core.features.augment import center_crop, draw_views, view
-from lgm_core.features.cache import FeatureCache, load_features, save_features
-from lgm_core.features.extraction import extract_features, feature_facts
+from lgm_core.features.cache import FeatureCache
+from lgm_core.features.extraction import extract_features, extract_test, extract_train, feature_facts
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.seeds import named_generator
 from lgm_core.images import ImageSet, squares
@@ -22,68 +22,7 @@ from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import FeatureSettings
 from lgm_core.settings.params import Params
 
-MADE_BY = "dvc repro features@shapes-lite0"
-FILES = ("train.safetensors", "views.safetensors", "test.safetensors")
 TENSORS = ("train", "train_labels", "test", "test_labels", "real_views", "full_views")
-
-
-def _random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _cache() -> FeatureCache:
-    return FeatureCache(
-        classes=("cat", "ägypten dog"),
-        train=_random(4, 3),
-        train_labels=torch.tensor([0, 1, 1, 0]),
-        test=_random(2, 3, seed=1),
-        test_labels=torch.tensor([1, 0]),
-        real_views=_random(2, 4, 3, seed=2),
-        full_views=_random(5, 4, 3, seed=3),
-    )
-
-
-# Files
-
-
-def test_cache_returns_as_it_was_written(tmp_path: Path) -> None:
-    cache = _cache()
-    save_features(tmp_path / "cache", cache, {"seed": 3})
-    read = load_features(tmp_path / "cache", made_by=MADE_BY)
-    assert read.classes == cache.classes
-    for name in TENSORS:
-        assert torch.equal(getattr(read, name), getattr(cache, name)), name
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_missing_file_is_named_with_what_makes_it(name: str, tmp_path: Path) -> None:
-    save_features(tmp_path, _cache(), {})
-    (tmp_path / name).unlink()
-    with pytest.raises(InputError, match=rf"{name} is missing\. Make it with: {MADE_BY}"):
-        load_features(tmp_path, made_by=MADE_BY)
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_file_cut_short_is_named_with_what_makes_it(name: str, tmp_path: Path) -> None:
-    save_features(tmp_path, _cache(), {})
-    whole = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(whole[:-3])
-    with pytest.raises(InputError, match=rf"{name} is damaged.*Make it again with: {MADE_BY}"):
-        load_features(tmp_path, made_by=MADE_BY)
-
-
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("place", [-1, -10, -20])
-def test_flipped_bit_in_the_features_is_detected(name: str, place: int, tmp_path: Path) -> None:
-    save_features(tmp_path, _cache(), {})
-    content = bytearray((tmp_path / name).read_bytes())
-    content[place] ^= 1
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=rf"{name} is damaged: its content does not match its checksum"):
-        load_features(tmp_path, made_by=MADE_BY)
-
-
-# Extraction
 
 
 def _image_set(count: int, side: tuple[int, int] = (24, 16), seed: int = 0) -> ImageSet:
@@ -189,7 +128,9 @@ def test_extraction_is_repeatable_and_leaves_the_global_random_state_alone(
     feature_spec: Spec, tiny_backbone: Backbone
 ) -> None:
     splits, backbone = (_image_set(6), _image_set(2)), tiny_backbone()
+    before = torch.get_rng_state()
     first, again = (extract_features(backbone, splits, feature_spec(), seed=0) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first.real_views, again.real_views)
     assert torch.equal(first.full_views, again.full_views)
 
@@ -233,3 +174,74 @@ def test_facts_tell_settings_apart(feature_spec: Spec) -> None:
     assert facts["settings"]["resolution"] == 16
     assert facts == feature_facts(feature_spec(), 3)
     assert facts != feature_facts(feature_spec(real_rounds=3), 3)
+
+
+# One half of a cache
+
+
+Pair = tuple[FeatureCache, FeatureCache]
+
+
+@pytest.fixture
+def halves(feature_spec: Spec, tiny_backbone: Backbone) -> Callable[..., Pair]:
+    """`halves(augment="none")`: a whole cache, and its training part by itself."""
+
+    def extract(**changes: object) -> Pair:
+        spec, backbone, train = feature_spec(**changes), tiny_backbone(), _image_set(6)
+        whole = extract_features(backbone, (train, _image_set(2)), spec, seed=4)
+        return whole, extract_train(backbone, train, spec, seed=4)
+
+    return extract
+
+
+@pytest.mark.parametrize("changes", [{}, {"augment": "none"}, {"real_rounds": 1}])
+def test_the_training_part_is_that_of_the_whole_cache(
+    changes: dict[str, object], halves: Callable[..., Pair]
+) -> None:
+    whole, part = halves(**changes)
+    for name in ("train", "train_labels", "real_views"):
+        assert torch.equal(getattr(part, name), getattr(whole, name)), name
+    assert part.classes == whole.classes
+    assert part.test.shape == (0, 5)
+    assert part.test_labels.shape == (0,)
+    assert part.full_views.shape == (0, 6, 5)
+
+
+def test_the_test_part_is_that_of_the_whole_cache(feature_spec: Spec, tiny_backbone: Backbone) -> None:
+    spec, backbone = feature_spec(), tiny_backbone()
+    test = replace(_image_set(5), groups=torch.tensor([0, 1, 1, 0, 2]), group_names=("a", "b", "c"))
+    whole = extract_features(backbone, (_image_set(6), test), spec, seed=4)
+    done: list[int] = []
+    part = extract_test(backbone, test, spec, progress=done.append)
+    for name in ("test", "test_labels", "test_groups"):
+        assert torch.equal(getattr(part, name), getattr(whole, name)), name
+    assert part.group_names == whole.group_names == ("a", "b", "c")
+    assert part.train.shape == (0, 5)
+    assert part.real_views.shape == (1, 0, 5)
+    assert part.full_views.shape == (0, 0, 5)
+    assert sum(done) == 5
+
+
+def test_one_half_opens_no_image_of_the_other(feature_spec: Spec, tiny_backbone: Backbone) -> None:
+    images, opened = _image_set(5), []
+    noting = replace(images, decode=lambda index: opened.append(index) or images.decode(index))
+    extract_test(tiny_backbone(), noting, feature_spec())
+    assert opened == list(range(5))
+    opened.clear()
+    extract_train(tiny_backbone(), noting, feature_spec(), seed=0)
+    assert opened == list(range(5))
+
+
+def test_processes_that_decode_change_neither_half(feature_spec: Spec, tiny_backbone: Backbone) -> None:
+    """What decodes may be anything, a function of a function too: forked workers take it with them."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system cannot fork")
+    spec, backbone, images = feature_spec(), tiny_backbone(), _image_set(6)
+    for extract in (
+        lambda workers: extract_train(backbone, images, spec, seed=0, workers=workers),
+        lambda workers: extract_test(backbone, images, spec, workers=workers),
+    ):
+        alone, helped = extract(0), extract(1)
+        for entry in fields(FeatureCache):
+            one, other = getattr(alone, entry.name), getattr(helped, entry.name)
+            assert torch.equal(one, other) if isinstance(one, Tensor) else one == other, entry.name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,17 +14,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from lgm_core.foundation import microbatch as memory
 from lgm_core.foundation.errors import InputError
-from lgm_core.foundation.microbatch import Backoff, fitting_views, free_bytes, graph_bytes, is_out_of_memory
 from lgm_core.method.distiller import Distiller
 from lgm_core.method.real import RealBank
 from lgm_core.method.synthetic import split
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import MethodSettings
 
-CLASSES, WIDTH, CPU = 4, 5, torch.device("cpu")
-VIEWS = CLASSES * 3
+CLASSES, WIDTH = ("a", "b", "c", "d"), 5
+VIEWS = len(CLASSES) * 3
 
 Method = Callable[..., MethodSettings]
 Tiny = Callable[..., FrozenBackbone]
@@ -33,7 +30,8 @@ Tiny = Callable[..., FrozenBackbone]
 
 def _distiller(method: Method, tiny_backbone: Tiny, micro_batch: int | None, **changes: object) -> Distiller:
     generator = torch.Generator().manual_seed(1)
-    bank = RealBank(torch.randn(2, 20, WIDTH, generator=generator), torch.arange(20) % CLASSES, CLASSES)
+    views, labels = torch.randn(2, 20, WIDTH, generator=generator), torch.arange(20) % len(CLASSES)
+    bank = RealBank(views, labels, CLASSES)
     settings = {"steps": 6, "growth_interval": 2, "resolution": 16, "input_size": 12, "aug_rounds": 3}
     spec = method(**{**settings, **changes})
     return Distiller(tiny_backbone(WIDTH), bank, spec, seed=0, micro_batch=micro_batch)
@@ -61,32 +59,6 @@ def test_parts_cover_all_views_once_and_keep_the_bound() -> None:
             parts = split(total, size)
             assert [view for part in parts for view in range(*part)] == list(range(total))
             assert max(stop - start for start, stop in parts) <= size
-
-
-def test_graph_bytes_counts_what_backward_needs_and_no_weights() -> None:
-    weight = torch.nn.Parameter(torch.ones(8, 8), requires_grad=False)
-    inputs = torch.ones(4, 8, requires_grad=True)
-    assert graph_bytes(lambda: (inputs @ weight).tanh()) == 4 * 8 * 4  # the result of tanh
-    assert graph_bytes(lambda: (inputs**2).exp()) == 2 * 4 * 8 * 4  # the input, and the result of exp
-
-
-def test_the_micro_batch_fills_half_of_the_free_memory_in_equal_parts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def graph_of(views: int) -> Tensor:
-        return torch.ones(views, 100, requires_grad=True).tanh()  # 400 bytes a view
-
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 400 * 1.5 * 2 * 8)  # half of it holds 8 views
-    assert fitting_views(graph_of, 6, CPU) == 6
-    assert fitting_views(graph_of, 10, CPU) == 5
-    assert fitting_views(graph_of, 17, CPU) == 6
-    assert fitting_views(graph_of, 10, CPU, processes=8) == 1
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
-    assert fitting_views(graph_of, 10, CPU) == 1
-
-
-def test_free_memory_is_a_plausible_number() -> None:
-    assert 2**20 < free_bytes(CPU) < 2**50
 
 
 @contextmanager
@@ -151,16 +123,6 @@ def test_one_view_that_does_not_fit_is_an_error_that_repairs(method: Method, tin
     assert distiller.state.step == 0
 
 
-def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
-    assert is_out_of_memory(MemoryError())
-    assert is_out_of_memory(
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes")
-    )
-    assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
-    with pytest.raises(RuntimeError, match="shapes"):
-        Backoff(8).run(lambda views: (_ for _ in ()).throw(RuntimeError("shapes cannot be multiplied")))
-
-
 def test_a_loss_that_is_not_finite_names_its_step(method: Method, tiny_backbone: Tiny) -> None:
     distiller = _distiller(method, tiny_backbone, None, learning_rate=0.01)
     seen: list[int] = []
@@ -175,52 +137,22 @@ def test_a_loss_that_is_not_finite_names_its_step(method: Method, tiny_backbone:
     assert seen == [0, 1, 2]
 
 
-_PAGES = """
-import resource, sys, torch
-from lgm_core.memory import keep_freed_memory
-torch.set_num_threads(1)
-kept = sys.argv[1] == "keep" and keep_freed_memory()
-faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for number in range(12):
-    before = faults()
-    for size in (10, 30, 20):
-        torch.ones(size, 2**20)
-print(int(kept), faults() - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another one")
-def test_memory_that_was_freed_is_not_asked_for_again() -> None:
-    """The last of many equal rounds still waits for new pages, unless the process keeps what it frees."""
-
-    def last_round(way: str) -> tuple[int, int]:
-        command = [sys.executable, "-c", _PAGES, way]
-        kept, faults = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-        return int(kept), int(faults)
-
-    pages = (10 + 30 + 20) * 2**22 // os.sysconf("SC_PAGE_SIZE")
-    assert last_round("give back")[1] > pages / 1000
-    assert last_round("keep") == (1, 0)
-
-
 _PEAK = """
 import re, sys, torch
 from pathlib import Path
 from torch import nn
-from lgm_core.backbones import FrozenBackbone
-from lgm_core.distill import Distiller, RealBank
-from lgm_core.specs import parse_params
-from ruamel.yaml import YAML
+from lgm_core import Distiller, FrozenBackbone, MethodSettings
+from lgm_core.method.real import RealBank
 torch.set_num_threads(1)
-suite = YAML(typ="safe").load(open("suites/embedded.yaml"))
-suite |= {"aug_rounds": int(sys.argv[1]), "steps": 1, "head_draws": 1}
+rounds = int(sys.argv[1])
+method = MethodSettings.paper(aug_rounds=rounds, steps=1, resolution=64, input_size=56)
 layers = [nn.Conv2d(3, 16, 3, padding=1)]
 for _ in range(8):
     layers += [nn.Tanh(), nn.Conv2d(16, 16, 3, padding=1)]
 model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-bank = RealBank(torch.randn(1, 20, 16), torch.arange(20) % 10, 10)
+bank = RealBank(torch.randn(1, 20, 16), torch.arange(20) % 10, tuple("abcdefghij"))
 backbone = FrozenBackbone(model, (0.5,) * 3, (0.2,) * 3)
-distiller = Distiller(backbone, bank, parse_params(suite).method, seed=0, micro_batch=40)
+distiller = Distiller(backbone, bank, method, seed=0, micro_batch=40)
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 before = peak()
 distiller.run()

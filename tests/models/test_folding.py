@@ -89,7 +89,7 @@ def test_folded_weights_are_those_of_the_formula(bias: bool, affine: bool, group
 
 
 def test_a_convolution_without_bias_folds_to_the_bits_of_one_rounded_factor() -> None:
-    """γ/√(σ²+ε) is rounded once and used for both; so it was from the first release on."""
+    """γ/√(σ²+ε) is rounded once and used for weights and bias alike."""
     conv, norm = _pair(bias=False)
     scale = torch.rsqrt(norm.running_var + norm.eps) * norm.weight
     weight, bias = conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dvc_graph import (
+    CODE_FOLDERS,
     ROOT,
     STAGES,
     address,
     below,
     cells,
     commands,
+    content,
     covers,
     declared,
     leaves,
     load,
     resolve,
+    result_deps,
+    texts,
 )
 from recording import Seen, record, recording, recording_layout
-from toy_project import DATASET, SHOWN, enter, stage_calls, start_project, write_settings
+from toy_project import DATASET, SHOWN, enter, stage_calls, write_settings
 
 from lgm_core.foundation.layout import Layout
 from stages.params import read_params
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("toy")]
 
 Recorded = tuple[dict[str, Any], dict[str, Seen]]
 """The settings, and what every cell of dvc.yaml touched."""
-OWN_TABLE, TWIN, UNUSED = "mine", "again", "unused"
-CALLS = [*stage_calls(), ("code",), ("tables", OWN_TABLE)]
+OWN_TABLES, TWIN, UNUSED = {"mine": "same_model", "aligned": "pairs"}, "again", "unused"
+CALLS = [("code",), *(("tables", name) for name in OWN_TABLES), *stage_calls()]
 
 
 def entry(call: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
@@ -40,8 +46,8 @@ def entry(call: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     verb, *arguments = call
     if verb in {"settings", "code", "report"}:
         return verb.replace("settings", "code"), {}
-    if arguments[0] == OWN_TABLE:
-        return "tables", {"key": OWN_TABLE, "item": {"left": DATASET, "right": TWIN}}
+    if arguments[0] in OWN_TABLES:
+        return "tables", {"key": arguments[0], "item": {"left": DATASET, "right": TWIN}}
     if verb in {"tables", "figures"}:
         return f"{verb}/{arguments[0]}", {}
     group, _, name = arguments[-1].rpartition("/")
@@ -57,41 +63,50 @@ for _call in CALLS:
 by_cell = pytest.mark.parametrize("name", CELLS)
 
 
-def toy_with_every_option(settings: dict[str, Any]) -> dict[str, Any]:
-    """The toy suite with early stopping, a second name of its data set on every right, and an own table."""
+def cells_of(stage: str) -> list[str]:
+    """Names of a stage's recorded cells."""
+    return [name for name, calls in CELLS.items() if entry(calls[0])[0] == stage]
+
+
+def with_every_option(settings: dict[str, Any]) -> dict[str, Any]:
+    """The toy suite with early stopping, a second name of its data set on every right, and own tables."""
+    settings = copy.deepcopy(settings)
     settings["probe"]["patience"] = 2
     settings["datasets"] |= {TWIN: f"folder:{DATASET}", UNUSED: f"folder:{DATASET}"}
     for shown in (*settings["tables"].values(), *settings["figures"].values()):
         if shown.get("right") == DATASET:
             shown["right"] = TWIN
-    settings["own_tables"] = {OWN_TABLE: {"kind": "cross_model", "left": DATASET, "right": TWIN}}
+    own = {name: {"kind": kind, "left": DATASET, "right": TWIN} for name, kind in OWN_TABLES.items()}
+    settings["own_tables"] = own
     return settings
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    """The toy cell's settings, and what every cell of dvc.yaml touched while it ran."""
+def recorded(recorded_toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """The toy cell's settings, and what every cell of dvc.yaml touched; the options' stages ran twice."""
+    plain, settings, seen = recorded_toy
     folder = tmp_path_factory.mktemp("recorded")
-    for name in ("lgm_core", "stages"):
+    shutil.copytree(plain, folder, dirs_exist_ok=True)
+    for name in CODE_FOLDERS:
         (folder / name).symlink_to(ROOT / name)
-    seen: dict[str, Seen] = {}
+    for name in (TWIN, UNUSED):
+        shutil.copytree(folder / f"results/toy/{DATASET}", folder / f"results/toy/{name}")
+    settings, whole = with_every_option(settings), {name: Seen() for name in CELLS}
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch)
-        settings = toy_with_every_option(start_project(folder))
         write_settings(settings)
-        for call in sorted(CALLS, key=lambda call: call[0] == "report"):
-            if call[0] in {"tables", "figures", "report"}:  # the other data sets' cells are the first's
-                for name in (TWIN, UNUSED):
-                    shutil.copytree(f"results/toy/{DATASET}", f"results/toy/{name}", dirs_exist_ok=True)
-            found, whole = record(call, folder, patch), seen.setdefault(address(*entry(call)), Seen())
-            for part in dataclasses.fields(Seen):
-                getattr(whole, part.name).update(getattr(found, part.name))
-    return settings, seen
+        options = {"code", "settings", "baselines", "probe", "tables", "figures", "report"}
+        again = {call: record(call, folder, patch) for call in CALLS if call[0] in options}
+    for call, found in (*seen.items(), *again.items()):
+        for part in dataclasses.fields(Seen):
+            getattr(whole[address(*entry(call))], part.name).update(getattr(found, part.name))
+    return settings, whole
 
 
 def test_every_stage_is_recorded(recorded: Recorded) -> None:
     settings, seen = recorded
     assert set(seen) == set(CELLS)
+    assert [name for name, found in seen.items() if not found.made or not found.settings] == []
     assert {name.partition("@")[0] for name in seen} == set(STAGES)
     known = {address(stage, cell) for stage in STAGES for cell in cells(stage, settings)}
     assert [name for name in seen if name not in known] == []
@@ -108,15 +123,29 @@ def test_cmd_is_the_call(name: str, recorded: Recorded) -> None:
 
 
 @by_cell
-def test_a_stage_reads_the_settings_it_declares(name: str, recorded: Recorded) -> None:
+def test_a_stage_reads_no_settings_but_those_it_declares(name: str, recorded: Recorded) -> None:
     settings, seen = recorded
     stage, cell = entry(CELLS[name][0])
     claims = declared(stage, "params", settings, cell)
-    reads = seen[name].settings
-    # The suite's name stands in every path, and so in every dependency and output.
-    undeclared = {key for key in reads if not any(covers(claim, key) for claim in claims)} - {"suite"}
-    unused = {claim for claim in claims if not any(covers(claim, key) or covers(key, claim) for key in reads)}
-    assert (undeclared, unused) == (set(), set())
+    # The suite's name stands in every path, and so in every dependency and output. A place that a table or
+    # figure does not have is looked for, and can have no value: `code` refuses it.
+    absent = {key for key in seen[name].settings if re.match(r"(tables|figures)\.", key)} - {
+        *leaves(settings)
+    }
+    reads = seen[name].settings - {"suite"} - absent
+    assert {key for key in reads if not any(covers(claim, key) for claim in claims)} == set()
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "code"])
+def test_a_stage_declares_no_setting_that_none_of_its_cells_reads(stage: str, recorded: Recorded) -> None:
+    settings, seen = recorded
+    unused = set(texts(content(stage)["params"]))
+    for name in cells_of(stage):
+        for claim in list(unused):
+            key = resolve(claim, settings, entry(CELLS[name][0])[1])
+            if any(covers(key, read) or covers(read, key) for read in seen[name].settings):
+                unused.remove(claim)
+    assert unused == set()
 
 
 @by_cell
@@ -132,13 +161,25 @@ def test_a_stage_writes_its_outs_and_names_no_other_results_than_its_deps(
     assert [out for out in outs if not any(below(path, out) for path in found.made)] == []
     named_elsewhere = [path for path in found.paths if not any(below(path, top) for top in outs + deps)]
     assert named_elsewhere == []
-    assert [dep for dep in deps if not any(below(path, dep) for path in found.paths)] == []
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "code"])
+def test_a_stage_depends_on_no_result_that_none_of_its_cells_names(stage: str, recorded: Recorded) -> None:
+    settings, seen = recorded
+    unused = set(result_deps(stage))
+    for name in cells_of(stage):
+        for dep in list(unused):
+            path = resolve(dep, settings, entry(CELLS[name][0])[1])
+            if any(below(named, path) for named in seen[name].paths):
+                unused.remove(dep)
+    assert unused == set()
 
 
 @by_cell
 def test_the_layout_knows_which_stage_makes_a_file(name: str, recorded: Recorded) -> None:
     settings, seen = recorded
-    layout = Layout(Path(), settings["suite"], frozenset(settings["figure_backbones"]))
+    shown_alone, own_tables = frozenset(settings["figure_backbones"]), frozenset(settings["own_tables"])
+    layout = Layout(Path(), settings["suite"], shown_alone, own_tables)
     assert {layout.stage(Path(path)) for path in seen[name].made} == {name}
 
 
@@ -160,7 +201,7 @@ def test_the_recorder_hears_settings_that_are_passed_whole() -> None:
     assert not any(covers("backbones", key) for key in reads)
     assert row.source == "efficientnet_lite0"
     assert "backbones.lite0.source" in reads
-    assert dict(heard.backbones) == params.backbones
+    assert list(heard.backbones) == list(params.backbones)
     assert "backbones" in reads
 
 

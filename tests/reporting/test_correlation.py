@@ -1,32 +1,66 @@
-"""Correlations agree with scipy, and are absent where they mean nothing."""
+"""Correlations are those of the definition, and are absent where they mean nothing."""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import scipy.stats
-import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lgm_core.reporting.correlation import Correlation, correlation, pearson, ranks
+from lgm_core.reporting.correlation import LEAST_POINTS, Correlation, correlation
+
+
+def defined(x: list[float], y: list[float]) -> float:
+    """r = Σ (x - x̄)(y - ȳ) / √(Σ (x - x̄)² Σ (y - ȳ)²)."""
+    mean_x, mean_y = math.fsum(x) / len(x), math.fsum(y) / len(y)
+    away_x, away_y = [value - mean_x for value in x], [value - mean_y for value in y]
+    spread = math.sqrt(math.fsum(a * a for a in away_x) * math.fsum(b * b for b in away_y))
+    return math.fsum(a * b for a, b in zip(away_x, away_y, strict=True)) / spread
+
+
+def ranks(values: list[float]) -> list[float]:
+    """Positions in ascending order from 1; equal values share the mean of theirs."""
+    return [
+        sum(other < value for other in values) + (sum(other == value for other in values) + 1) / 2
+        for value in values
+    ]
 
 
 @pytest.mark.parametrize("count", [3, 6, 12, 50])
-def test_correlations_agree_with_scipy(count: int) -> None:
-    generator = torch.Generator().manual_seed(count)
-    x = torch.randn(count, generator=generator, dtype=torch.float64)
-    y = 0.5 * x + torch.randn(count, generator=generator, dtype=torch.float64)
+def test_correlations_are_those_of_the_definition_and_of_scipy(count: int) -> None:
+    generator = np.random.default_rng(count)
+    x = generator.normal(size=count)
+    y = 0.5 * x + generator.normal(size=count)
     found = correlation(x.tolist(), y.tolist())
     assert found.count == count
-    assert found.pearson == pytest.approx(scipy.stats.pearsonr(x.numpy(), y.numpy()).statistic)
-    assert found.spearman == pytest.approx(scipy.stats.spearmanr(x.numpy(), y.numpy()).statistic)
-    assert found.r_squared == pytest.approx(scipy.stats.linregress(x.numpy(), y.numpy()).rvalue ** 2)
+    assert found.pearson == pytest.approx(defined(x.tolist(), y.tolist()))
+    assert found.pearson == pytest.approx(scipy.stats.pearsonr(x, y).statistic)
+    assert found.spearman == pytest.approx(defined(ranks(x.tolist()), ranks(y.tolist())))
+    assert found.spearman == pytest.approx(scipy.stats.spearmanr(x, y).statistic)
+    assert found.r_squared == pytest.approx(scipy.stats.linregress(x, y).rvalue ** 2)
 
 
-def test_ties_share_their_ranks_as_in_scipy() -> None:
-    values = [3.0, 1.0, 3.0, 2.0, 3.0, 1.0]
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), max_size=12))
+def test_ties_are_counted_as_the_definition_counts_them(points: list[tuple[int, int]]) -> None:
+    x, y = [float(one) for one, _ in points], [float(other) for _, other in points]
+    found = correlation(x, y)
+    if len(points) < LEAST_POINTS or len(set(x)) == 1 or len(set(y)) == 1:
+        assert found == Correlation(len(points), None, None, None)
+        return
+    assert found.pearson == pytest.approx(defined(x, y), abs=1e-12)
+    assert found.r_squared == pytest.approx(defined(x, y) ** 2, abs=1e-12)
+    assert found.spearman == pytest.approx(defined(ranks(x), ranks(y)), abs=1e-12)
+
+
+def test_ties_share_their_ranks() -> None:
+    values, other = [3.0, 1.0, 3.0, 2.0, 3.0, 1.0], [1.0, 2.0, 2.0, 5.0, 4.0, 0.0]
     assert ranks(values) == scipy.stats.rankdata(values).tolist() == [5, 1.5, 5, 3, 5, 1.5]
-    other = [1.0, 2.0, 2.0, 5.0, 4.0, 0.0]
     expected = scipy.stats.spearmanr(values, other).statistic
     assert correlation(values, other).spearman == pytest.approx(expected)
+    assert correlation(values, other).spearman == pytest.approx(defined(ranks(values), ranks(other)))
 
 
 def test_a_straight_line_and_a_monotone_curve_by_hand() -> None:
@@ -39,7 +73,8 @@ def test_a_straight_line_and_a_monotone_curve_by_hand() -> None:
 
 def test_two_points_and_a_constant_have_no_correlation() -> None:
     assert correlation([1, 2], [3, 5]) == Correlation(2, None, None, None)
-    assert pearson([1, 1, 1], [1, 2, 3]) is None
+    assert correlation([1, 1, 1], [1, 2, 3]) == Correlation(3, None, None, None)
+    assert correlation([1, 2, 3], [1, 1, 1]) == Correlation(3, None, None, None)
     assert correlation([], []) == Correlation(0, None, None, None)
 
 

@@ -1,107 +1,28 @@
-"""The report holds what the cells hold, and works in a real browser: no errors, filters filter."""
+"""The report holds what the results hold, all of it and nothing else, with every number's origin."""
 
 from __future__ import annotations
 
-import functools
 import html.parser
-import http.server
 import json
 import re
-import shutil
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
 import pytest
-import torch
+from PIL import Image
+from reporting.whole_report import CAPTIONS, CLASSES, SEEDS, whole_settings, write_whole
 
-from lgm_core.foundation.errors import InputError
-from lgm_core.foundation.layout import Layout, picture_names
-from lgm_core.foundation.store import write_json, write_png, write_text
-from lgm_core.reporting.figures import FIGURES, PLOT_FIGURES
-from lgm_core.reporting.page import all_cells, chart_points, distilled_cells, flat_settings, write_report
-from lgm_core.reporting.results import Cells
+from lgm_core.foundation.errors import MissingFileError
+from lgm_core.foundation.layout import Layout
+from lgm_core.foundation.sources import BackboneSource
+from lgm_core.foundation.store import read_json
+from lgm_core.reporting.figures import FIGURES
+from lgm_core.reporting.page import all_runs, chart_points, distilled_runs, flat_settings, write_report
+from lgm_core.reporting.results import Results
 from lgm_core.reporting.tables import TABLES
 from lgm_core.settings.params import Params, parse_params
-
-CLASSES = ("plain", 'odd <b>&"#1')
-MODELS = ("a", "b")
-SEEDS = [50.0, 52.0]
-
-
-@pytest.fixture
-def settings(suite: dict[str, Any]) -> Params:
-    """Two small data sets, two models, one ablation and one number of rounds."""
-    suite["datasets"] = {"pets": "toy:birds", "biased": "toy:spurious"}
-    suite["backbones"] = dict.fromkeys(MODELS, "efficientnet_lite0")
-    suite["variants"] = {
-        "ablation": {"no_pyramid": {"parameterization": "pixels"}},
-        "rounds": {"one": {"aug_rounds": 1}},
-    }
-    for part in ("tables", "figures"):
-        for shown in suite[part].values():
-            for place in shown:
-                shown[place] = {"source": "a", "right": "biased"}.get(place, "pets")
-    return parse_params(suite)
-
-
-def _runs() -> dict[str, list[float]]:
-    return {"top1": SEEDS, "balanced": SEEDS, "worst_group": SEEDS, "nearest_neighbor": [40.0]}
-
-
-@pytest.fixture
-def results(settings: Params, tmp_path: Path) -> Layout:
-    """Hand-made cells, pictures, tables and figures of those settings."""
-    layout = Layout(tmp_path, settings.suite)
-    pictures = picture_names(CLASSES, [0, 1])
-    for cell in all_cells(settings):
-        write_json(
-            layout.run(cell.verb, cell.dataset, cell.backbone, cell.variant),
-            {"seconds": 1.5, "peak_memory_mib": 100.0, "device": "cpu"},
-        )
-    for cell in distilled_cells(settings):
-        name = (cell.dataset, cell.backbone, cell.variant)
-        folder, rounds = (
-            layout.distilled(*name),
-            1 if "rounds" in cell.variant else settings.method.aug_rounds,
-        )
-        write_json(
-            folder / "settings.json",
-            {"classes": list(CLASSES), "pictures": pictures, "seed": 7, "method": {"aug_rounds": rounds}},
-        )
-        write_text(folder / "history.csv", "step,loss\n0,0.9\n1,0.7\n2,0.8\n")
-        near = [{"picture": p, "name": f"train/{n}", "similarity": 0.5} for n, p in enumerate(pictures)]
-        write_json(layout.neighbors(*name) / "neighbors.json", {"neighbors": near})
-        for number, picture in enumerate(pictures):
-            write_png(folder / picture, torch.full((3, 8, 8), 0.2 + 0.5 * number))
-            write_png(layout.neighbors(*name) / picture, torch.full((3, 300, 300), 0.8))
-        targets = {target: {"distilled": _runs()} for target in MODELS}
-        targets[cell.backbone] |= {other: _runs() for other in ("neighbors", "centroids", "random")}
-        write_json(layout.probe(*name), {"targets": targets, "seed": 7})
-    for dataset in settings.datasets:
-        for model in MODELS:
-            ceilings = {"nearest_class_mean": 60.0, "ridge": 65.0}
-            majority = {"top1": 70.0, "balanced": 50.0, "worst_group": 0.0}
-            write_json(layout.baselines(dataset, model), {"full": _runs(), "majority": majority, **ceilings})
-        write_json(layout.alignment(dataset), {"matrix": {a: dict.fromkeys(MODELS, 0.5) for a in MODELS}})
-    for name in TABLES:
-        for suffix in (".csv", ".md", ".tex"):
-            write_text(layout.table(name, suffix), name)
-    for name in FIGURES:
-        write_png(layout.figure(name, ".png"), torch.zeros(3, 4, 4))
-        if name in PLOT_FIGURES:
-            write_text(layout.figure(name, ".svg"), '<svg xmlns="http://www.w3.org/2000/svg"/>')
-    return layout
-
-
-@pytest.fixture
-def report(settings: Params, results: Layout) -> Path:
-    write_report(Cells(results), settings, results.report)
-    return results.report
 
 
 class _Links(html.parser.HTMLParser):
@@ -120,8 +41,12 @@ class _Links(html.parser.HTMLParser):
 
 def links(report: Path) -> _Links:
     parser = _Links()
-    parser.feed((report / "index.html").read_text(encoding="utf-8"))
+    parser.feed(page_of(report))
     return parser
+
+
+def page_of(report: Path) -> str:
+    return (report / "index.html").read_text(encoding="utf-8")
 
 
 def gallery(report: Path) -> list[dict[str, Any]]:
@@ -146,19 +71,18 @@ def test_every_address_leads_to_a_file_of_the_report(report: Path) -> None:
             assert parts.fragment in page.ids
 
 
-def test_all_tables_figures_and_cells_are_on_the_page(report: Path, settings: Params) -> None:
+def test_all_tables_figures_and_runs_are_on_the_page(report: Path, settings: Params) -> None:
     page = links(report)
     assert set(TABLES) <= page.ids
     assert set(FIGURES) <= page.ids
-    text = (report / "index.html").read_text(encoding="utf-8")
+    text = page_of(report)
     section = text[text.index('<section id="runs">') : text.index('<section id="settings">')]
-    assert section.count("<tr>") == 1 + len(list(all_cells(settings)))
-    assert section.count("<polyline") == len(list(distilled_cells(settings)))
+    assert section.count("<tr>") == 1 + len(list(all_runs(settings)))
+    assert section.count("<polyline") == len(list(distilled_runs(settings)))
 
 
 def test_a_number_links_to_its_cell_with_seed_time_and_settings(report: Path) -> None:
-    text = (report / "index.html").read_text(encoding="utf-8")
-    assert '<a href="cells/pets/probe/a.json">51.0 ± 1.0</a>' in text
+    assert '<a href="cells/pets/probe/a.json">51.0 ± 1.0</a>' in page_of(report)
     cell = json.loads((report / "cells/pets/ablation/probe/b/no_pyramid.json").read_text(encoding="utf-8"))
     assert cell["seed"] == 7
     assert cell["run"] == {"seconds": 1.5, "peak_memory_mib": 100.0, "device": "cpu"}
@@ -168,14 +92,12 @@ def test_a_number_links_to_its_cell_with_seed_time_and_settings(report: Path) ->
 
 def test_the_gallery_names_every_distilled_image(report: Path, settings: Params) -> None:
     entries = gallery(report)
-    assert len(entries) == len(CLASSES) * len(list(distilled_cells(settings)))
+    assert len(entries) == len(CLASSES) * len(list(distilled_runs(settings)))
     assert {entry["variant"] for entry in entries} == {"method", "no_pyramid", "one"}
     assert {entry["class"] for entry in entries} == set(CLASSES)
 
 
 def test_large_pictures_are_reduced_and_small_ones_kept(report: Path) -> None:
-    from PIL import Image
-
     entry = gallery(report)[0]
     with (
         Image.open(report / unquote(entry["picture"])) as small,
@@ -185,23 +107,96 @@ def test_large_pictures_are_reduced_and_small_ones_kept(report: Path) -> None:
         assert (large.size, large.format) == ((160, 160), "JPEG")
 
 
-def test_names_are_escaped(report: Path) -> None:
+def test_names_and_captions_are_escaped(report: Path) -> None:
     for page in ("index.html", "gallery.js"):
-        assert "<b>" not in (report / page).read_text(encoding="utf-8")
+        text = (report / page).read_text(encoding="utf-8")
+        assert "<b>" not in text
+        assert "<i>" not in text
 
 
-def test_a_missing_cell_or_figure_names_its_stage_and_leaves_the_old_report(
-    report: Path, results: Layout, settings: Params
+def test_a_data_set_with_something_to_say_is_explained_once_and_under_its_tables(report: Path) -> None:
+    text = page_of(report)
+    header = text[: text.index("</header>")]
+    assert "<strong>pets</strong>: two procedural shapes" in header
+    assert "<strong>biased</strong>" not in header
+    table = text[text.index('<article id="table1">') : text.index('<article id="table2">')]
+    assert '<p class="note">pets: two procedural shapes' in table
+
+
+def test_a_missing_result_or_figure_names_its_file_and_leaves_the_old_report(
+    own_whole: Results, settings: Params
 ) -> None:
-    before = (report / "index.html").read_bytes()
-    results.figure("figure4", ".svg").unlink()
-    with pytest.raises(InputError, match="dvc repro figures/figure4"):
-        write_report(Cells(results), settings, report)
-    results.run("probe", "pets", "a").unlink()
-    with pytest.raises(InputError, match="dvc repro probe@pets-a"):
-        write_report(Cells(results), settings, report)
-    assert (report / "index.html").read_bytes() == before
-    assert [path.name for path in report.parent.glob(".report*")] == []
+    layout = own_whole.layout
+    before = (layout.report / "index.html").read_bytes()
+    for path, stage in (
+        (layout.figure("figure4", ".svg"), "figures/figure4"),
+        (layout.table("table5", ".tex"), "tables/table5"),
+        (layout.cell("pets", "b", "ablation/no_pyramid").distilled / "history.csv",
+         "distill_ablation@pets-b-no_pyramid"),
+        (layout.cell("pets", "a").run("probe"), "probe@pets-a"),
+    ):  # fmt: skip
+        content = path.read_bytes()
+        path.unlink()
+        with pytest.raises(MissingFileError) as caught:
+            write_report(own_whole, settings, CAPTIONS, layout.report)
+        assert caught.value.path == path
+        assert layout.stage(path) == stage
+        path.write_bytes(content)
+    assert (layout.report / "index.html").read_bytes() == before
+    assert [path.name for path in layout.root.glob(".report*")] == []
+
+
+def test_a_backbone_of_figure_8_alone_has_its_runs_and_no_place_in_the_gallery(settings: Params) -> None:
+    more = replace(settings, figure_backbones={"shown": BackboneSource("dino")})
+    added = [run for run in all_runs(more) if run not in set(all_runs(settings))]
+    assert [(run.verb, run.dataset, run.backbone) for run in added] == [
+        ("features", "pets", "shown"),
+        ("distill", "pets", "shown"),
+    ]
+    assert list(distilled_runs(more)) == list(distilled_runs(settings))
+
+
+# What shows nothing, and tables of one's own
+
+
+def test_what_shows_nothing_is_left_out(suite: dict[str, Any], tmp_path: Path) -> None:
+    whole_settings(suite)
+    for part, name in (("tables", "table5"), ("tables", "table3"), ("figures", "figure1"),
+                       ("figures", "losses"), ("figures", "figure3"), ("figures", "figure5")):  # fmt: skip
+        suite[part][name] = dict.fromkeys(suite[part][name], "none")
+    suite["variants"] = {"ablation": {}, "rounds": {}}
+    settings, layout = parse_params(suite), Layout(tmp_path, "less")
+    write_whole(layout, settings)
+    for name in ("table5", "table3"):
+        layout.table(name, ".csv").unlink()
+    write_report(Results(layout), settings, {}, layout.report)
+    page = links(layout.report)
+    gone = {"table3", "table5", "figure1", "figure3", "figure5", "losses"}
+    assert page.ids & ({*TABLES} | {*FIGURES}) == ({*TABLES} | {*FIGURES}) - gone
+    assert not [path for path in layout.report.rglob("*") if path.stem in gone]
+    assert {entry["variant"] for entry in gallery(layout.report)} == {"method"}
+    assert {run.variant for run in all_runs(settings)} == {""}
+
+
+def test_a_table_of_ones_own_is_shown_under_its_own_name(own_whole: Results, suite: dict[str, Any]) -> None:
+    whole_settings(suite)
+    suite["own_tables"] = {"mine": {"kind": "pairs", "left": "biased", "right": "none"}}
+    settings, layout = parse_params(suite), own_whole.layout
+    with pytest.raises(MissingFileError) as caught:
+        write_report(own_whole, settings, {}, layout.report)
+    assert caught.value.path == layout.table("mine", ".csv")
+    for suffix in (".csv", ".md", ".tex"):
+        layout.table("mine", suffix).write_text("mine", encoding="utf-8")
+    write_report(own_whole, settings, {}, layout.report)
+    text = page_of(layout.report)
+    article = text[text.index('<article id="mine">') :]
+    article = article[: article.index("</article>")]
+    assert "<h3>mine</h3>" in article
+    assert "biased: every ordered pair of models" in article
+    assert (layout.report / "tables/mine.csv").read_text(encoding="utf-8") == "mine"
+
+
+# Parts
 
 
 def test_a_chart_fills_its_box() -> None:
@@ -216,122 +211,14 @@ def test_settings_are_named_as_in_the_params_file(settings: Params) -> None:
     assert flat["augment.crop_scale"] == [0.7, 1.0]
     assert flat["datasets.pets.source"] == "toy:birds"
     assert flat["variants.rounds.one.aug_rounds"] == 1
+    assert "datasets.pets.partial" not in flat
 
 
-# In a real browser
-
-_BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
-)
-browser = pytest.mark.skipif(_BROWSER is None, reason="no Chromium is installed")
-
-_FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync",
-    "--disable-component-update", "--no-first-run", "--enable-logging=stderr", "--v=0",
-    "--virtual-time-budget=5000",
-)  # fmt: skip
-
-
-@dataclass
-class Visit:
-    """What a browser made of a page."""
-
-    dom: str
-    console: list[str]
-
-    @property
-    def count(self) -> str:
-        """What the gallery says it shows."""
-        return re.search(r'id="count">([^<]*)<', self.dom)[1]  # type: ignore[index]
-
-    @property
-    def cards(self) -> int:
-        """Pictures of the gallery that are there."""
-        return self.dom.count('<figure title="nearest real image')
-
-
-@pytest.fixture
-def visit(tmp_path: Path) -> Callable[[str], Visit]:
-    """`visit(address)`: load a page in headless Chromium."""
-
-    def load(address: str) -> Visit:
-        assert _BROWSER is not None
-        command = [_BROWSER, *_FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", address]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-        return Visit(done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line])
-
-    return load
-
-
-@browser
-def test_the_page_works_from_a_file(report: Path, visit: Callable[[str], Visit]) -> None:
-    page = (report / "index.html").as_uri()
-    whole = visit(page)
-    assert (whole.console, whole.count, whole.cards) == ([], "14 of 14 images", 14)
-    one = visit(f"{page}#dataset=pets&source=b&variant=no_pyramid")
-    assert (one.console, one.count, one.cards) == ([], "2 of 14 images", 2)
-    odd = visit(f"{page}#class=odd+%3Cb%3E%26%22%231&dataset=biased")
-    assert (odd.console, odd.count) == ([], "2 of 14 images")
-    assert "odd &lt;b&gt;&amp;" in odd.dom
-
-
-class _Server(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder and notes what is missing."""
-
-    missing: list[str] = []  # noqa: RUF012 (one list for all requests of a test)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the name is the library's)
-        if "404" in str(args):
-            self.missing.append(str(args))
-
-
-@pytest.fixture
-def served(report: Path) -> Iterator[str]:
-    """Address of the report on a local web server."""
-    _Server.missing.clear()
-    handler = functools.partial(_Server, directory=str(report))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
-_CHOOSING = """<!doctype html>
-<link rel="icon" href="data:,">
-<iframe id="page" src="index.html"></iframe>
-<pre id="said"></pre>
-<script>
-document.getElementById("page").addEventListener("load", (event) => {
-  const page = event.target.contentDocument;
-  const said = [];
-  const choose = (name, value) => {
-    const select = page.querySelector(`select[name=${name}]`);
-    select.value = value;
-    select.dispatchEvent(new Event("change", { bubbles: true }));
-    const offered = (other) => [...page.querySelector(`select[name=${other}]`).options].map((o) => o.value);
-    said.push([page.getElementById("count").textContent, offered("variant").join(" ")].join(" | "));
-  };
-  choose("dataset", "biased");
-  choose("source", "a");
-  choose("dataset", "");
-  choose("variant", "one");
-  said.push(event.target.contentWindow.location.hash);
-  document.getElementById("said").textContent = said.join("\\n");
-});
-</script>
-"""
-
-
-@browser
-def test_choosing_filters_filters(report: Path, served: str, visit: Callable[[str], Visit]) -> None:
-    (report / "choosing.html").write_text(_CHOOSING, encoding="utf-8")
-    seen = visit(f"{served}/choosing.html")
-    said = re.search(r'id="said">([^<]*)<', seen.dom)[1].splitlines()  # type: ignore[index]
-    assert said == [
-        "4 of 14 images |  method",
-        "2 of 14 images |  method",
-        "8 of 14 images |  method no_pyramid one",
-        "2 of 14 images |  method no_pyramid one",
-        "#source=a&amp;variant=one",
-    ]
-    assert (seen.console, _Server.missing) == ([], [])
+def test_a_copied_cell_holds_all_that_the_cell_held(report: Path, whole: Results, settings: Params) -> None:
+    for run in all_runs(settings):
+        cell = whole.layout.cell(run.dataset, run.backbone, run.variant)
+        place = {"baselines": cell.baselines, "probe": cell.probe, "align": cell.alignment}.get(run.verb)
+        if place is not None:
+            copied = read_json(report / "cells" / place.relative_to(whole.layout.results))
+            assert copied.items() >= read_json(place).items()
+            assert copied["run"] == read_json(cell.run(run.verb))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from importlib import resources
 from typing import Any
 
 import pytest
+from reporting.hand_made import csv_rows
 
-from lgm_core.reporting.published import Reported, reported_values
+from lgm_core.reporting.published import PAPER_BACKBONES, Reported, reported_values
+from lgm_core.reporting.results import Results
+from lgm_core.reporting.table_formats import to_markdown
+from lgm_core.reporting.tables import Table
 
-BACKBONES = ("clip", "dinov2", "eva02", "mocov3")
+Assembled = Callable[..., Table]
 REAL_ROWS = {"distilled", "neighbors", "centroids", "random", "full"}
 ABLATION_ROWS = {
     f"{where}/{part}"
@@ -19,14 +24,14 @@ ABLATION_ROWS = {
     for part in ("full", "no_decorrelate", "no_pyramid", "no_augment")
 }
 BLOCKS_ROWS_COLUMNS = {
-    "table1": ({"imagenet100", "imagenet1k"}, REAL_ROWS, {*BACKBONES, "average"}),
-    "table2": ({"imagenet100", "imagenet1k"}, {*BACKBONES, "full"}, {*BACKBONES, "average"}),
-    "table3": ({"imagenet100"}, {*ABLATION_ROWS, "full"}, {*BACKBONES, "average"}),
-    "table4": ({"spawrious", "waterbirds"}, REAL_ROWS, {*BACKBONES, "average"}),
-    "table5": ({"dogs", "cub"}, REAL_ROWS, {*BACKBONES, "average"}),
-    "table7": ({"nearest", "alignment"}, set(BACKBONES), set(BACKBONES)),
-    "table8": ({"flowers102", "food101"}, REAL_ROWS, {*BACKBONES, "average"}),
-    "figure3": ({"imagenet100"}, {"1", "5", "10"}, set(BACKBONES)),
+    "table1": ({"imagenet100", "imagenet1k"}, REAL_ROWS, {*PAPER_BACKBONES, "average"}),
+    "table2": ({"imagenet100", "imagenet1k"}, {*PAPER_BACKBONES, "full"}, {*PAPER_BACKBONES, "average"}),
+    "table3": ({"imagenet100"}, {*ABLATION_ROWS, "full"}, {*PAPER_BACKBONES, "average"}),
+    "table4": ({"spawrious", "waterbirds"}, REAL_ROWS, {*PAPER_BACKBONES, "average"}),
+    "table5": ({"dogs", "cub"}, REAL_ROWS, {*PAPER_BACKBONES, "average"}),
+    "table7": ({"nearest", "alignment"}, set(PAPER_BACKBONES), set(PAPER_BACKBONES)),
+    "table8": ({"flowers102", "food101"}, REAL_ROWS, {*PAPER_BACKBONES, "average"}),
+    "figure3": ({"imagenet100"}, {"1", "5", "10"}, set(PAPER_BACKBONES)),
 }
 
 # Cells copied from the texts by hand: original (mean, std), write-up (mean, std); None where not printed.
@@ -75,8 +80,12 @@ HAND_PICKED = {
 }
 
 
+def _text() -> str:
+    return resources.files("lgm_core").joinpath("reporting", "published.json").read_text(encoding="utf-8")
+
+
 def _file() -> dict[str, Any]:
-    return json.loads(resources.files("lgm_core").joinpath("reported.json").read_text(encoding="utf-8"))
+    return json.loads(_text())
 
 
 def _means(table: str, block: str, row: str, column: str) -> dict[str, float]:
@@ -97,7 +106,7 @@ def test_file_holds_exactly_the_tables_and_names_both_sources() -> None:
 
 
 def test_file_is_sorted_and_indented_by_two() -> None:
-    text = resources.files("lgm_core").joinpath("reported.json").read_text(encoding="utf-8")
+    text = _text()
     assert text == json.dumps(json.loads(text), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     assert len(text.encode()) < 150_000
 
@@ -129,9 +138,9 @@ def test_averages_are_the_mean_of_the_four_columns_up_to_rounding() -> None:
             continue
         for block in blocks:
             for row in rows:
-                parts = [_means(table, block, row, column) for column in BACKBONES]
+                parts = [_means(table, block, row, column) for column in PAPER_BACKBONES]
                 for source, printed in _means(table, block, row, "average").items():
-                    mean = sum(part[source] for part in parts) / len(BACKBONES)
+                    mean = sum(part[source] for part in parts) / len(PAPER_BACKBONES)
                     checked += 1
                     if abs(printed - mean) > 0.15:
                         exceptions.append((table, block, row, source, printed, round(mean, 3)))
@@ -166,3 +175,58 @@ def test_reported_is_frozen() -> None:
     value = reported_values("table1", "imagenet100", "distilled", "clip")[0]
     with pytest.raises(FrozenInstanceError):
         value.mean = 0.0  # type: ignore[misc]
+
+
+def test_the_papers_backbones_are_those_of_the_texts() -> None:
+    assert PAPER_BACKBONES == ("clip", "dinov2", "eva02", "mocov3")
+
+
+# Beside measured values
+
+
+def test_published_values_stand_beside_measured_ones_with_the_difference(
+    papers: Results, assembled: Assembled
+) -> None:
+    table = assembled("table1", papers, "imagenet100", "imagenet100", ("clip",))
+    text = to_markdown(table)
+    assert "**85.9**<br>original: 84.9 (+1.0)<br>writeup: 82.4 (+3.5)" in text
+    cells = csv_rows(table)
+    cell = cells["imagenet100", "top1", "distilled", "clip"]
+    assert (cell["mean"], cell["reported_original"], cell["reported_writeup"]) == ("85.9", "84.9", "82.4")
+    ceiling = cells["imagenet100", "top1", "ridge", "clip"]
+    assert (ceiling["reported_original"], ceiling["reported_writeup"]) == ("", "")
+
+
+def test_a_cell_that_one_source_reports_shows_that_one(papers: Results, assembled: Assembled) -> None:
+    cells = csv_rows(assembled("table2", papers, "imagenet100", "imagenet100", ("clip",)))
+    cell = cells["imagenet100", "top1", "full", "clip"]
+    values = _means("table2", "imagenet100", "full", "clip")
+    assert list(values) == ["writeup"]
+    assert (cell["reported_original"], float(cell["reported_writeup"])) == ("", values["writeup"])
+
+
+def test_averages_are_compared_where_the_columns_are_the_papers(
+    papers: Results, assembled: Assembled
+) -> None:
+    whole = csv_rows(assembled("table5", papers, "cub", "cub", PAPER_BACKBONES))
+    assert whole["cub", "top1", "distilled", "average"]["reported_original"] == "66.2"
+    turned = csv_rows(assembled("table5", papers, "cub", "cub", PAPER_BACKBONES[::-1]))
+    assert turned["cub", "top1", "distilled", "average"]["reported_original"] == "66.2"
+    fewer = csv_rows(assembled("table5", papers, "cub", "cub", PAPER_BACKBONES[:3]))
+    average = fewer["cub", "top1", "distilled", "average"]
+    assert (average["reported_original"], average["reported_writeup"]) == ("", "")
+    assert fewer["cub", "top1", "distilled", "clip"]["reported_original"] == "62.2"
+
+
+def test_table7_is_compared_on_imagenet_1k_only(papers: Results, assembled: Assembled) -> None:
+    table = assembled("table7", papers, "imagenet1k", "imagenet1k", PAPER_BACKBONES)
+    found = csv_rows(table)
+    assert found["imagenet1k", "nearest", "clip", "dinov2"]["reported_original"] == "69.5"
+    assert found["imagenet1k", "alignment", "clip", "dinov2"]["reported_original"] == "0.21"
+    assert "0.250<br>original: 0.210 (+0.040)" in to_markdown(table)
+    assert "original" not in to_markdown(assembled("table7", papers, "cub", "cub", PAPER_BACKBONES))
+
+
+def test_other_names_show_no_published_values(two: Results, assembled: Assembled) -> None:
+    for name in ("table1", "table2"):
+        assert "<br>" not in to_markdown(assembled(name, two, "pets", "cars", ("a", "b")))

@@ -1,0 +1,62 @@
+"""One run of a verb: alone with its cell, and every error a user can mend is one message."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import NoReturn
+from urllib.parse import quote
+
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.locks import alone
+from stages.advice import explained
+from stages.params import PRIVATE
+
+
+def run_verb(verb: str, arguments: list[str]) -> None:
+    """Call a stage's `main`."""
+    import_module(f"stages.{verb}").main(*arguments)
+
+
+def alone_with(verb: str, arguments: list[str]):
+    """Be the only process that runs this stage with these arguments in this folder."""
+    cell = " ".join([verb, *arguments])
+    return alone(PRIVATE / "locks" / f"{quote(cell, safe=' ')}.lock", f"The cell {cell!r}")
+
+
+def run_alone(verb: str, arguments: list[str]) -> None:
+    """Call a stage's `main`, as the only process with this cell."""
+    with alone_with(verb, arguments):
+        run_verb(verb, arguments)
+
+
+@contextmanager
+def guarded(speaker: str = "") -> Iterator[None]:
+    """A user's error is one message, begun by `speaker`, and exit status 1; an interruption is 130."""
+    logging.basicConfig(format=f"{speaker}%(levelname)s: %(message)s")
+    try:
+        yield
+    except InputError as error:
+        _fail(speaker, explained(error))
+    except (MemoryError, RuntimeError) as error:
+        from lgm_core.foundation.microbatch import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        _fail(
+            speaker,
+            f"Memory ran out ({reason}). Set LGM_MICRO_BATCH to a smaller number, use fewer LGM_WORKERS, "
+            "free memory, or set LGM_DEVICE=cpu.",
+        )
+    except KeyboardInterrupt:
+        print(f"{speaker}interrupted; run the same command again", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(speaker: str, message: str) -> NoReturn:
+    print(f"{speaker}error: {message}", file=sys.stderr)
+    sys.exit(1)

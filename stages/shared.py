@@ -1,0 +1,19 @@
+"""A stage that several processes may share, on all visible GPUs or as LGM_RANKS and torchrun say."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from stages.process import run_stage
+
+
+def run_shared_stage(verb: str, about: str | None, usage: str) -> NoReturn:
+    """:func:`stages.process.run_stage` for a stage whose `main` knows its part by `own_ranks()`."""
+    run_stage(verb, about, usage, work=_shared)
+
+
+def _shared(verb: str, arguments: list[str]) -> None:
+    # Once the command line and the settings are checked: it imports torch.
+    from stages.launch import run_shared
+
+    run_shared(verb, arguments)

@@ -1,0 +1,99 @@
+"""Everything that a report shows, hand-made: results, pictures, tables and figures of two small data sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from PIL import Image
+
+from lgm_core.distilled import picture_names
+from lgm_core.features.cache import FeatureCache, save_features
+from lgm_core.features.samples import save_samples
+from lgm_core.foundation.layout import Cell, Layout
+from lgm_core.foundation.store import write_json, write_png, write_tensors, write_text
+from lgm_core.images import ImageSet
+from lgm_core.reporting.figures import FIGURES
+from lgm_core.reporting.page import Run, all_runs, distilled_runs
+from lgm_core.reporting.tables import TABLES
+from lgm_core.settings.params import Params, parse_params
+
+CLASSES = ("plain", 'odd <b>&"#1')
+NETS = ("a", "b")
+SEEDS = [50.0, 52.0]
+CAPTIONS = {"pets": "two procedural shapes, in place of <i>Waterbirds</i>", "biased": ""}
+
+
+def whole_settings(suite: dict[str, Any]) -> Params:
+    """Two small data sets, two models, one ablation and one number of rounds."""
+    suite["datasets"] = {"pets": "toy:birds", "biased": "toy:spurious"}
+    suite["backbones"] = dict.fromkeys(NETS, "efficientnet_lite0")
+    suite["variants"] = {
+        "ablation": {"no_pyramid": {"parameterization": "pixels"}},
+        "rounds": {"one": {"aug_rounds": 1}},
+    }
+    for part in ("tables", "figures"):
+        for shown in suite[part].values():
+            for place in shown:
+                shown[place] = {"source": "a", "right": "biased"}.get(place, "pets")
+    return parse_params(suite)
+
+
+def write_whole(layout: Layout, settings: Params) -> None:
+    """Hand-made results, pictures, tables and figures of those settings."""
+    for run in all_runs(settings):
+        measured = {"seconds": 1.5, "peak_memory_mib": 100.0, "device": "cpu"}
+        write_json(layout.cell(run.dataset, run.backbone, run.variant).run(run.verb), measured)
+    for run in distilled_runs(settings):
+        write_distilled(layout, run, settings)
+    for dataset in settings.datasets:
+        for model in NETS:
+            ceilings = {"nearest_class_mean": 60.0, "ridge": 65.0}
+            majority = {"top1": 70.0, "balanced": 50.0, "worst_group": 0.0}
+            full = {"full": _runs(), "majority": majority, **ceilings}
+            write_json(layout.cell(dataset, model).baselines, full)
+        matrix = {a: dict.fromkeys(NETS, 0.5) for a in NETS}
+        write_json(layout.cell(dataset).alignment, {"matrix": matrix})
+    write_features(layout.cell("pets", "a"))
+    for name in (*TABLES, *settings.own_tables):
+        for suffix in (".csv", ".md", ".tex"):
+            write_text(layout.table(name, suffix), name)
+    for name, row in FIGURES.items():
+        write_png(layout.figure(name, ".png"), torch.zeros(3, 4, 4))
+        if row.plot:
+            write_text(layout.figure(name, ".svg"), '<svg xmlns="http://www.w3.org/2000/svg"/>')
+
+
+def _runs() -> dict[str, list[float]]:
+    return {"top1": SEEDS, "balanced": SEEDS, "worst_group": SEEDS, "nearest_neighbor": [40.0]}
+
+
+def write_distilled(layout: Layout, run: Run, settings: Params) -> None:
+    """A distilled set of an image per class, its neighbours and what it reaches."""
+    cell, pictures = layout.cell(run.dataset, run.backbone, run.variant), picture_names(CLASSES, [0, 1])
+    rounds = 1 if "rounds" in run.variant else settings.method.aug_rounds
+    facts = {"seed": 7, "method": {"aug_rounds": rounds}, "classes": list(CLASSES), "pictures": pictures}
+    write_json(cell.distilled / "settings.json", facts)
+    write_text(cell.distilled / "history.csv", "step,loss\n0,0.9\n1,0.7\n2,0.8\n")
+    near = [{"picture": p, "name": f"train/{n}", "similarity": 0.5} for n, p in enumerate(pictures)]
+    write_json(cell.neighbors / "neighbors.json", {"neighbors": near})
+    for number, picture in enumerate(pictures):
+        write_png(cell.distilled / picture, torch.full((3, 8, 8), 0.2 + 0.5 * number))
+        write_png(cell.neighbors / picture, torch.full((3, 300, 300), 0.8))
+    targets = {target: {"distilled": _runs()} for target in NETS}
+    targets[run.backbone] |= {other: _runs() for other in ("neighbors", "centroids", "random")}
+    write_json(cell.probe, {"targets": targets, "seed": 7})
+
+
+def write_features(cell: Cell) -> None:
+    """What Figure 4 shows of the training images, and the samples of Figure 6."""
+    generator = torch.Generator().manual_seed(0)
+    train, labels = torch.randn(20, 6, generator=generator), torch.arange(2).repeat(10)
+    views = {"real_views": train[None], "full_views": train[None].clone()}
+    cache = FeatureCache(CLASSES, train, labels, train, labels, **views)
+    save_features(cell.features, cache, {})
+    names = tuple(map(str, range(20)))
+    images = ImageSet(CLASSES, labels, names, lambda index: Image.new("RGB", (9, 9), (12 * index,) * 3))
+    save_samples(cell.features, {"train": images, "test": images}, 8)
+    distilled = {"features": torch.randn(2, 6, generator=generator), "labels": torch.arange(2)}
+    write_tensors(cell.neighbors / "features.safetensors", distilled, {})
