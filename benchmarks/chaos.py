@@ -60,7 +60,8 @@ def repro(project: Path, table: str, log: Path, kill_after: float = math.inf) ->
         now = time.monotonic()
         for name in _STAGE.findall(log.read_text(encoding="utf-8", errors="replace")):
             starts.setdefault(name, now)
-        first, last = next(iter(starts.values()), now), next(reversed(starts.values()), now)
+        first = next(iter(starts.values()), now)
+        last = next(reversed(starts.values()), now)
         if now - first > kill_after:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -111,7 +112,9 @@ def main() -> int:
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     os.environ["LGM_DATA"] = str(Path(os.environ.get("LGM_DATA") or "data").resolve())
     with tempfile.TemporaryDirectory(prefix="lgm-chaos-") as folder:
-        calm, wild, log = Path(folder) / "calm", Path(folder) / "wild", Path(folder) / "log"
+        calm = Path(folder) / "calm"
+        wild = Path(folder) / "wild"
+        log = Path(folder) / "log"
         clone(wild, toy=arguments.toy)
         mean = arguments.seconds
         if arguments.reference is None:

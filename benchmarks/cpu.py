@@ -42,7 +42,8 @@ def distillation(case: Case, rounds: int, rate: float) -> str:
     }
     found = interleaved_processes(candidates, rounds=rounds)
     backbone = case.backbone(CPU)
-    base, views = found["straightforward"].seconds, case.classes * case.rounds
+    base = found["straightforward"].seconds
+    views = case.classes * case.rounds
     # What the step needs at least: every view once forward and once back to the pixels.
     needed = 2 * flops(lambda: backbone(torch.zeros(views, 3, case.pixels, case.pixels)))
     rows = [
@@ -62,9 +63,12 @@ def distillation(case: Case, rounds: int, rate: float) -> str:
 
 def probing(epochs: int) -> str:
     """A probe of one training set of ten images with five seeds, alone and together; seconds per epoch."""
-    case, spec = CASES[0], replace(params().probe, epochs=epochs)
-    images, labels = torch.rand(10, 3, 64, 64), torch.arange(10)
-    backbone, model = case.backbone(CPU), case.model().requires_grad_(False)
+    case = CASES[0]
+    spec = replace(params().probe, epochs=epochs)
+    images = torch.rand(10, 3, 64, 64)
+    labels = torch.arange(10)
+    backbone = case.backbone(CPU)
+    model = case.model().requires_grad_(False)
     width = backbone.width(64)
     test = torch.randn(100, width), torch.arange(100) % 10
     cache = FeatureCache(tuple("abcdefghij"), *test, *test, test[0][None], test[0][None])
@@ -107,8 +111,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="measured calls of every candidate")
     parser.add_argument("--only", choices=("distill", "probe", "memory"), help="one part of it")
     arguments = parser.parse_args()
-    rounds, only = arguments.rounds, arguments.only
-    start, rate = time.perf_counter(), matmul_rate(CPU)
+    rounds = arguments.rounds
+    only = arguments.only
+    start = time.perf_counter()
+    rate = matmul_rate(CPU)
     print(f"{machine(CPU)}; matrix products at {rate / 1e9:.0f} GFLOP/s\n")
     if only in (None, "distill"):
         for case in CASES:

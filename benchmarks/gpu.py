@@ -37,7 +37,8 @@ def _without_memory_error(call: object) -> str:
 
 def distillation(case: Case, rounds: int, rate: float, device: torch.device, *, compared: bool) -> str:
     """One step: as written down where that fits into memory, eager and compiled."""
-    backbone, views = case.backbone(device), case.classes * case.rounds
+    backbone = case.backbone(device)
+    views = case.classes * case.rounds
     distillers: dict[str, Distiller] = {
         "lgm": case.distiller(backbone, bank_images=50_000, **one_batch(case)),
         "lgm, compiled": case.distiller(
@@ -86,14 +87,16 @@ def feature_caching(device: torch.device) -> str:
 
     settings = params(resolution=256, input_size=224, real_rounds=10)
     workers = min(12, len(os.sched_getaffinity(0)))
-    count, batch = 4000, torch.rand(100, 3, 224, 224, device=device)
+    count = 4000
+    batch = torch.rand(100, 3, 224, 224, device=device)
 
     def forward() -> None:
         with torch.no_grad():
             backbone(batch)
 
     alone = 100 / interleaved({"forward": forward}, rounds=20, device=device)["forward"].seconds
-    splits, views = (image_set(count), image_set(100)), count * (1 + 10 + 2) + 100
+    splits = (image_set(count), image_set(100))
+    views = count * (1 + 10 + 2) + 100
     start = time.perf_counter()
     extract_features(backbone, splits, settings.features(), seed=0, workers=workers)
     rate = views / (time.perf_counter() - start)
@@ -103,9 +106,12 @@ def feature_caching(device: torch.device) -> str:
 
 def probing(device: torch.device) -> str:
     """Five seeds of a probe on 1,000 images; the straightforward one is timed over a few epochs."""
-    case, spec = Case(MODEL, 224, 1000, 10), replace(params().probe, epochs=1000, view_rounds=20)
-    backbone, model = case.backbone(device), case.model().requires_grad_(False).to(device)
-    images, labels = torch.rand(1000, 3, 256, 256), torch.arange(1000)
+    case = Case(MODEL, 224, 1000, 10)
+    spec = replace(params().probe, epochs=1000, view_rounds=20)
+    backbone = case.backbone(device)
+    model = case.model().requires_grad_(False).to(device)
+    images = torch.rand(1000, 3, 256, 256)
+    labels = torch.arange(1000)
     test = torch.randn(10_000, backbone.width(224)), torch.arange(10_000) % 1000
     cache = FeatureCache(tuple(map(str, range(1000))), *test, *test, test[0][None], test[0][None])
     sets = {"distilled": [LabeledImages(images, labels)]}

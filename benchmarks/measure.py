@@ -125,7 +125,8 @@ def _process(make: Maker) -> Iterator[Callable[[str], float]]:
 
 def _serve(connection: Connection, make: Maker, threads: int) -> None:
     torch.set_num_threads(threads)
-    device, call = torch.device("cpu"), make()
+    device = torch.device("cpu")
+    call = make()
     while True:
         try:
             wanted = connection.recv()

@@ -16,7 +16,8 @@ from lgm_core.method.pyramid import level_sizes
 from lgm_core.settings.evaluation import ProbeSettings
 from lgm_core.settings.method import AugmentSettings, MethodSettings
 
-MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+MEAN = (0.5, 0.5, 0.5)
+STD = (0.25, 0.25, 0.25)
 
 
 def normalized(images: Tensor) -> Tensor:
@@ -106,7 +107,8 @@ def probe(
     model: nn.Module, images: Tensor, labels: Tensor, spec: ProbeSettings, size: int, *, epochs: int
 ) -> nn.Linear:
     """One head trained on fresh views that go through the backbone in every epoch."""
-    device, rate = images.device, spec.learning_rate * spec.batch_size / 256
+    device = images.device
+    rate = spec.learning_rate * spec.batch_size / 256
     with torch.no_grad():
         width = model(normalized(images[:1, :, :size, :size])).shape[1]
     head = nn.Linear(width, int(labels.max()) + 1).to(device)

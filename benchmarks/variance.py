@@ -53,7 +53,9 @@ def prepare(settings: Params, workers: int) -> tuple[FrozenBackbone, FeatureCach
     )
 
 
-def planned(method: MethodSettings, bank: RealBank, backbone: FrozenBackbone, seconds: float) -> MethodSettings:
+def planned(
+    method: MethodSettings, bank: RealBank, backbone: FrozenBackbone, seconds: float
+) -> MethodSettings:
     """The method with as many steps as fit into the time, growing at the same shares of them."""
     trial = Distiller(backbone, bank, replace(method, pyramid_start=method.resolution), seed=0)
     trial.step()
@@ -77,7 +79,8 @@ def curve(
     distiller = Distiller(backbone, bank, method, seed=settings.seed)
     stops = {max(1, round(method.steps * part / 8)) for part in range(1, 9)}
     points: list[Point] = []
-    spent, mark = 0.0, time.perf_counter()
+    spent = 0.0
+    mark = time.perf_counter()
 
     def watch(step: int, loss: float) -> None:
         nonlocal spent, mark

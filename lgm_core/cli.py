@@ -129,7 +129,8 @@ def distill(
 
     An interrupted run goes on when the same command is given again.
     """
-    method, source = MethodSettings.paper(**_settings(setting)), _backbone(backbone, checkpoint)
+    method = MethodSettings.paper(**_settings(setting))
+    source = _backbone(backbone, checkpoint)
     train = load_images(_dataset(data), "train", Path(how["data_root"]))
     model = _opened(source, method.input_size, how["device"])
     checkpoints = out.parent / f".{out.name}.checkpoints"
@@ -154,7 +155,8 @@ class _Bars:
     """Progress of the features, and then of the steps, which begin when the features are there."""
 
     def __init__(self, images: int, steps: int) -> None:
-        self.features, self.steps = _bar(images, "features", "images"), steps
+        self.features = _bar(images, "features", "images")
+        self.steps = steps
         self.distilled: tqdm | None = None
 
     def __enter__(self) -> _Bars:
@@ -192,7 +194,8 @@ def probe(
     """Train linear probes on a set's images, and test them on a data set's test images."""
     given = _settings(setting)
     input_size = given.pop("input_size", MethodSettings.paper().input_size)
-    found, spec = load_distilled(images), ProbeSettings.paper(**given)
+    found = load_distilled(images)
+    spec = ProbeSettings.paper(**given)
     test = load_images(_dataset(data), "test", Path(how["data_root"]))
     accuracies = _probed(
         found, test, _opened(_backbone(backbone, checkpoint), input_size, how["device"]), spec, how
@@ -221,7 +224,8 @@ def export(images: Path, out: Path, title: str | None) -> None:
     found = load_distilled(images)
     if not found.facts:
         raise InputError(f"{images} does not say what made it; export a set that was distilled here.")
-    data, backbone = str(found.facts["dataset"]), str(found.facts["backbone"])
+    data = str(found.facts["dataset"])
+    backbone = str(found.facts["backbone"])
     row = backbone_row(_backbone(backbone, found.facts.get("checkpoint")))
     facts = {"dataset": title or Path(data).name, "backbone": backbone}
     named = replace(found, facts={**facts, "settings": found.facts.get("method", {})})

@@ -73,7 +73,8 @@ class DistilledSet:
             raise InputError(f"The set has no image of {self.classes[absent[0]]!r}; it needs one per class.")
         if self.classes == classes:
             return self.labels
-        only_here, only_there = sorted({*self.classes} - {*classes}), sorted({*classes} - {*self.classes})
+        only_here = sorted({*self.classes} - {*classes})
+        only_there = sorted({*classes} - {*self.classes})
         if only_here or only_there or self.facts:
             raise InputError(
                 f"The set has the classes {list(self.classes[:5])} …, the data set {list(classes[:5])} …; "
@@ -127,7 +128,9 @@ def load_distilled(path: str | Path) -> DistilledSet:
         raise MissingFileError(folder)
     if (folder / TENSORS).is_file() or (folder / "settings.json").is_file():
         tensors, metadata = read_tensors(folder / TENSORS)
-        images, labels, classes = tensors["images"], tensors["labels"], tuple(metadata["classes"])
+        images = tensors["images"]
+        labels = tensors["labels"]
+        classes = tuple(metadata["classes"])
         sound = images.ndim == 4 and len(images) == len(labels) > 0
         if not (sound and 0 <= images.min() <= images.max() <= 1 and labels.min() >= 0):
             raise DamagedFileError(folder / TENSORS, "holds no labelled images with values in [0, 1]")
@@ -199,6 +202,7 @@ def image_grid(images: Float[Tensor, "n 3 h w"], columns: int | None = None) -> 
     down = math.ceil(count / across)
     canvas = torch.ones(3, down * (height + _GAP) - _GAP, across * (width + _GAP) - _GAP)
     for index, image in enumerate(shown):
-        top, left = index // across * (height + _GAP), index % across * (width + _GAP)
+        top = index // across * (height + _GAP)
+        left = index % across * (width + _GAP)
         canvas[:, top : top + height, left : left + width] = image
     return canvas

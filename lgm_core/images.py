@@ -166,7 +166,8 @@ def square(
     image = shrink(image, side)
     width, height = image.size
     shares = (0.5, 0.5) if generator is None else torch.rand(2, generator=generator).tolist()
-    left, top = int((width - side) * shares[0]), int((height - side) * shares[1])
+    left = int((width - side) * shares[0])
+    top = int((height - side) * shares[1])
     window = image.crop((left, top, left + side, top + side))
     flat = torch.frombuffer(bytearray(window.tobytes()), dtype=torch.uint8)
     return flat.reshape(side, side, 3).permute(2, 0, 1).contiguous()

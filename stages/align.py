@@ -16,7 +16,8 @@ def main(dataset: str) -> None:
     """Measure every pair of backbones on the same test images of `dataset`."""
     params = read_params()
     check_cell(params, dataset)
-    layout, measurement = read_layout(params), Measurement("cpu")
+    layout = read_layout(params)
+    measurement = Measurement("cpu")
     features = {name: load_features(layout.cell(dataset, name).features).test for name in params.backbones}
     facts = {"dataset": dataset, "versions": versions()}
     cell = layout.cell(dataset)

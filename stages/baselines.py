@@ -17,9 +17,11 @@ from stages.params import check_cell, read_layout, read_params
 
 def main(dataset: str, backbone: str) -> None:
     """Select Centroids and Random, probe the full data set, compute the ceilings."""
-    params, machine = read_params(), read_machine()
+    params = read_params()
+    machine = read_machine()
     check_cell(params, dataset, backbone)
-    cell, measurement = read_layout(params).cell(dataset, backbone), Measurement(machine.device)
+    cell = read_layout(params).cell(dataset, backbone)
+    measurement = Measurement(machine.device)
     cache = load_features(cell.features)
     # Random draws are named by the data set alone: every backbone is shown the same random images.
     selection = select_baselines(

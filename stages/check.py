@@ -21,7 +21,8 @@ from stages.params import read_params
 
 def main() -> None:
     """Report data sets and weights with counts, then time and disk on this machine."""
-    params, machine = read_params(), read_machine()
+    params = read_params()
+    machine = read_machine()
     print(f"Suite {params.suite}; data below {machine.data_root.resolve()} (LGM_DATA).\n")
     sets = [survey_dataset(name, row, machine.data_root) for name, row in params.datasets.items()]
     findings = [*sets, *survey_backbones({**params.backbones, **params.figure_backbones})]
@@ -37,7 +38,8 @@ def main() -> None:
 
 def print_costs(params: Params, machine: Machine, sets: list[Finding]) -> None:
     """Time and disk of every data set on this machine, from the measured speed of the backbones."""
-    input_size, batch = params.method.input_size, 4 if machine.device.type == "cpu" else 64
+    input_size = params.method.input_size
+    batch = 4 if machine.device.type == "cpu" else 64
     print(f"\nTime on {machine.device}, passes through the backbones only, and disk:")
     speeds = {}
     for name, source in params.backbones.items():

@@ -28,6 +28,7 @@ def project_code(root: Path) -> Code:
 
 def main() -> None:
     """Write the fingerprints of all verbs."""
-    code, layout = project_code(Path()), Layout(Path(), "")
+    code = project_code(Path())
+    layout = Layout(Path(), "")
     for verb in VERBS:
         write_json(layout.code(verb), {"sha256": code.fingerprint(Path("stages") / f"{verb}.py")})

@@ -24,9 +24,12 @@ from stages.signals import finishing_steps
 
 def main(dataset: str, source: str, variant: str = "") -> None:
     """Distil `dataset` with `source` and what `variant`, `<group>/<name>`, changes, from the same draws."""
-    params, machine, ranks = read_params(), read_machine(), own_ranks()
+    params = read_params()
+    machine = read_machine()
+    ranks = own_ranks()
     check_cell(params, dataset, source)
-    cell, measurement = read_layout(params).cell(dataset, source, variant), Measurement(machine.device)
+    cell = read_layout(params).cell(dataset, source, variant)
+    measurement = Measurement(machine.device)
     method = params.variant(variant, read_json(cell.overrides))
     distiller = Distiller(
         opened(params, source, machine),

@@ -22,7 +22,8 @@ def main(dataset: str, source: str, folder: str) -> None:
     params = read_params()
     check_cell(params, dataset, source)
     cell = read_layout(params).cell(dataset, source)
-    measured, row = read_json(cell.probe), backbone_row(params.backbone(source))
+    measured = read_json(cell.probe)
+    row = backbone_row(params.backbone(source))
     facts = {
         "dataset": dataset,
         "backbone": source,

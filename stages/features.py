@@ -24,13 +24,13 @@ from stages.progress import progress_bar
 
 def main(dataset: str, backbone: str) -> None:
     """Cache the features of `dataset` under `backbone`, and sample pictures of it."""
-    params, machine, ranks = read_params(), read_machine(), own_ranks()
+    params = read_params()
+    machine = read_machine()
+    ranks = own_ranks()
     check_cell(params, dataset, backbone)
-    cell, spec, measurement = (
-        read_layout(params).cell(dataset, backbone),
-        params.features(),
-        Measurement(machine.device),
-    )
+    cell = read_layout(params).cell(dataset, backbone)
+    spec = params.features()
+    measurement = Measurement(machine.device)
     read_json(cell.inputs)
     splits = load_splits(params.datasets[dataset], machine.data_root)
     inspection = Inspection.of(splits)

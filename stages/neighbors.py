@@ -17,12 +17,15 @@ from stages.params import check_cell, read_layout, read_params
 
 def main(dataset: str, source: str) -> None:
     """Find and keep the training images nearest to what `source` distilled from `dataset`."""
-    params, machine = read_params(), read_machine()
+    params = read_params()
+    machine = read_machine()
     check_cell(params, dataset, source)
-    cell, method = read_layout(params).cell(dataset, source), params.method
+    cell = read_layout(params).cell(dataset, source)
+    method = params.method
     train = load_images(params.datasets[dataset], "train", machine.data_root)
     train = unchanged(train, "train", cell.features)
     found = load_distilled(cell.distilled)
-    labels, model = found.labels_in(train.classes), opened(params, source, machine)
+    labels = found.labels_in(train.classes)
+    model = opened(params, source, machine)
     near = find_neighbors(model, load_features(cell.features), found.images, labels, method.input_size)
     save_neighbors(cell.neighbors, near, train, labels, method.resolution)

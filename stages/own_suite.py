@@ -31,7 +31,8 @@ def own_suite(name: str, data: list[str], backbones: list[str], input_size: int)
             f"{len(data)} data sets and {len(backbones)} backbones were given; a new suite needs one or two "
             "data sets and at least one backbone: make suite NAME=pets DATA=folder:pets BACKBONES='timm:… …'"
         )
-    datasets, models = short_names(data), short_names(backbones)
+    datasets = short_names(data)
+    models = short_names(backbones)
     left, *rest = datasets
     return string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=name,

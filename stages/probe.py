@@ -1,6 +1,6 @@
 """Stage `probe`: what one source distilled, on every backbone, and its real baselines on the source itself.
 
-With --images: probe any image set on any backbone (`python -m stages.probe_images --help`).
+With --images: any image set on any backbone, as `python -m stages.probe_images --help` says.
 """
 
 if __name__ == "__main__":
@@ -28,33 +28,34 @@ from stages.progress import progress_bar
 
 def main(dataset: str, source: str, variant: str = "") -> None:
     """Evaluate what `source` distilled on all backbones; if not a variant, real images on `source` too."""
-    params, machine, ranks = read_params(), read_machine(), own_ranks()
+    params = read_params()
+    machine = read_machine()
+    ranks = own_ranks()
     check_cell(params, dataset, source)
-    layout, measurement = read_layout(params), Measurement(machine.device)
-    cell, size, side = (
-        layout.cell(dataset, source, variant),
-        params.method.input_size,
-        params.method.resolution,
-    )
-    train = load_images(params.datasets[dataset], "train", machine.data_root)
-    train = unchanged(train, "train", cell.features)
+    layout = read_layout(params)
+    measurement = Measurement(machine.device)
+    cell = layout.cell(dataset, source, variant)
+    size = params.method.input_size
+    images = load_images(params.datasets[dataset], "train", machine.data_root)
+    train = unchanged(images, "train", cell.features)
     found = load_distilled(cell.distilled)
     distilled = LabeledImages(found.images, found.labels_in(train.classes))
     targets = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
         cache = load_features(layout.cell(dataset, target).features)
-        model, sets = opened(params, target, machine), {"distilled": [distilled]}
+        model = opened(params, target, machine)
+        sets = {"distilled": [distilled]}
         if target == source:
             near = find_neighbors(model, cache, distilled.images, distilled.labels, size)
-            save_neighbors(cell.neighbors, near, train, distilled.labels, side)
+            save_neighbors(cell.neighbors, near, train, distilled.labels, params.method.resolution)
             if not variant:
                 chosen = read_json(cell.baselines)["selection"]
-                sets |= real_baselines(train, near.numbers, chosen, side)
+                sets |= real_baselines(train, near.numbers, chosen, params.method.resolution)
         how = {"input_size": size, "seed": derive_seed(params.seed, "probe", dataset, source, target)}
         with progress_bar(sum(map(len, sets.values())), f"probe {dataset} on {target}", "sets") as bar:
             targets[target] = evaluate_sets(model, cache, sets, params.probe, **how, progress=bar.update)
     every = {"targets": {target: runs for part in ranks.collect(targets) for target, runs in part.items()}}
     if ranks.first:
-        facts = probe_facts(params.probe, dataset=dataset, source=source, variant=variant, seed=params.seed)
-        write_json(cell.probe, facts | every)
+        names = {"dataset": dataset, "source": source, "variant": variant}
+        write_json(cell.probe, probe_facts(params.probe, **names, seed=params.seed) | every)
         measurement.write(cell.run("probe"))

@@ -25,7 +25,9 @@ from stages.progress import progress_bar
 
 def main(images: str, backbone: str, dataset: str = "") -> None:
     """Print the accuracies of probes and of 1-NN."""
-    params, machine, found = read_params(), read_machine(), load_distilled(images)
+    params = read_params()
+    machine = read_machine()
+    found = load_distilled(images)
     dataset = dataset or found.facts.get("dataset", "")
     if not dataset:
         raise InputError(f"{images} does not say what it was distilled from; add --dataset <name>.")

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 _FILE = Path(".dvc/tmp/rwlock")
-_LOOKS, _SECONDS_BETWEEN = 5, 0.2
+_LOOKS = 5
+_SECONDS_BETWEEN = 0.2
 """A DVC that runs now may be writing it; it is done in less than that."""
 
 

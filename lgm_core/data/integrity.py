@@ -26,7 +26,8 @@ from lgm_core.images import ImageSet
 logger = logging.getLogger(__name__)
 
 _FILE = "images.safetensors"
-_UNSEEN, _UNREADABLE = 0, 1
+_UNSEEN = 0
+_UNREADABLE = 1
 _SHOWN_DUPLICATES = 5
 
 
@@ -198,7 +199,8 @@ def unchanged(images: ImageSet, split: str, folder: Path) -> ImageSet:
         InputError: if images were added, removed, renamed, moved between classes or written anew.
     """
     tensors, metadata = read_tensors(folder / _FILE)
-    before, now = metadata[split], _facts(images)
+    before = metadata[split]
+    now = _facts(images)
     for fact, what in (
         ("names", "images or classes were added, removed or renamed"),
         ("sizes", "files changed"),

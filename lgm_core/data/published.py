@@ -86,7 +86,8 @@ def read_spawrious(root: Path, split: str) -> Listing:
     beach; here the first files by name are taken, where theirs depend on the file system's order.
     """
     root = first_folder([root, root / "spawrious224"], holding="0")
-    entries, groups = [], []
+    entries = []
+    groups = []
     for label, (owner, (train_place, test_place)) in enumerate(_SPAWRIOUS_PLACES.items()):
         for environment, spurious in _SPAWRIOUS_SPURIOUS.items():
             parts = [(train_place, spurious), (_SPAWRIOUS_NEUTRAL, _SPAWRIOUS_SIZE - spurious)]

@@ -42,7 +42,8 @@ def load_images(source: DatasetSource, split: str, data_root: Path) -> ImageSet:
     Raises:
         InputError: if the source is unknown, or its data are missing or incomplete.
     """
-    kind, place = source.kind, source.place
+    kind = source.kind
+    place = source.place
     family = kind.partition("/")[0]
     allowed = ("partial",) if kind in DATASETS else HUB_KEYS if family == "hfds" else ()
     unknown = sorted(set(source.beside) - set(allowed))
@@ -206,7 +207,8 @@ def find_dataset(source: DatasetSource, data_root: Path) -> None:
     Raises:
         InputError: if it is not there, saying where it was looked for and how to get it.
     """
-    kind, place = source.kind, source.place
+    kind = source.kind
+    place = source.place
     if kind in DATASETS:
         _published_root(kind, place, data_root)
     elif kind == "folder" and not (data_root / Path(place).expanduser()).is_dir():
@@ -238,7 +240,8 @@ def _with_directions(name: str, split: str, error: InputError) -> InputError:
 
 def _read_published(name: str, place: str, split: str, data_root: Path, *, whole: bool) -> ImageSet:
     """A data set of the catalogue, in its own folder below the data folder or in the one given."""
-    row, root = DATASETS[name], _published_root(name, place, data_root)
+    row = DATASETS[name]
+    root = _published_root(name, place, data_root)
     try:
         listing = row.read(root, split)
         if whole:
@@ -254,14 +257,16 @@ def check_counts(row: DatasetRow, listing: Listing, split: str) -> None:
     Raises:
         InputError: if images are missing or too many.
     """
-    expected, (fewest, most) = row.images[split], row.per_class[split]
+    expected = row.images[split]
+    (fewest, most) = row.per_class[split]
     counts = Counter(listing.labels)
     odd = [
         f"{name} ({counts[label]:,})"
         for label, name in enumerate(listing.classes)
         if not fewest <= counts[label] <= most
     ]
-    found, filled = len(listing.names), len(counts)
+    found = len(listing.names)
+    filled = len(counts)
     if filled == len(listing.classes) == row.classes and found == (expected or found) and not odd:
         return
     wanted = f"{expected:,} images in {row.classes} classes" if expected else f"{row.classes} classes"

@@ -34,7 +34,8 @@ def mutual_knn(a: Float[Tensor, "n f"], b: Float[Tensor, "n g"], count: int) -> 
     """
     if not 1 <= count < len(a):
         raise InputError(f"alignment.neighbors is {count} with {len(a)} samples; allowed: 1 to {len(a) - 1}.")
-    ours, theirs = nearest_neighbors(a, count), nearest_neighbors(b, count)
+    ours = nearest_neighbors(a, count)
+    theirs = nearest_neighbors(b, count)
     shared = (ours[:, :, None] == theirs[:, None, :]).any(dim=2)
     return shared.double().mean().item()
 

@@ -23,7 +23,8 @@ from lgm_core.foundation.store import replacing_folder, write_json, write_png, w
 from lgm_core.images import ImageSet, squares
 from lgm_core.models.frozen import FrozenBackbone
 
-FEATURES_FILE, INDEX_FILE = "features.safetensors", "neighbors.json"
+FEATURES_FILE = "features.safetensors"
+INDEX_FILE = "neighbors.json"
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,8 @@ class _EarlyStopping:
     """Keeps every head as it was at its best validation accuracy; done when none improved for `patience`."""
 
     def __init__(self, validation: Validation, patience: int, heads: Tensor) -> None:
-        self.validation, self.patience = validation, patience
+        self.validation = validation
+        self.patience = patience
         self.best = torch.full((heads.shape[0],), -1.0, device=heads.device)
         self.stale = torch.zeros(heads.shape[0], dtype=torch.long, device=heads.device)
         self.kept = heads.clone()

@@ -26,7 +26,8 @@ def ridge_percent(
     shuffled = torch.randperm(len(train), generator=named_generator(seed, "ridge")).to(train.device)
     held = max(1, int(len(train) * holdout))
     classes = int(train_labels.max()) + 1
-    fit, check = shuffled[held:], shuffled[:held]
+    fit = shuffled[held:]
+    check = shuffled[:held]
     accuracies = [
         _ridge_accuracy(train[fit], train_labels[fit], train[check], train_labels[check], classes, penalty)
         for penalty in _RIDGE_PENALTIES

@@ -67,7 +67,8 @@ def select_neighbors(
 
 def select_baselines(cache: FeatureCache, ipc: int, *, draws: int, seed: int) -> dict[str, list[list[int]]]:
     """Image numbers of the baselines that need no distilled set: `centroids`, and `draws` times `random`."""
-    labels, classes = cache.train_labels, cache.classes
+    labels = cache.train_labels
+    classes = cache.classes
     random = [
         select_random(labels, classes, ipc, named_generator(seed, "draw", number)) for number in range(draws)
     ]

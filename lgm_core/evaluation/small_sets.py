@@ -43,7 +43,8 @@ def _training_views(
     backbone: FrozenBackbone, images: Tensor, spec: ProbeSettings, input_size: int, seed: int
 ) -> Float[Tensor, "v n f"]:
     """Features of `view_rounds` rounds of training views of every image; views are made batch by batch."""
-    count, rounds = len(images), spec.view_rounds
+    count = len(images)
+    rounds = spec.view_rounds
     draws = draw_views(rounds * count, spec.augment, named_generator(seed, "probe views"))
     sources = torch.arange(count, device=images.device).repeat(rounds)
     features = []
@@ -82,12 +83,14 @@ def evaluate_sets(
         For every name `top1` (and `top5` from five classes on), `balanced` and `worst_group` per run, and
         `nearest_neighbor` per set.
     """
-    test, test_labels = cache.test.to(backbone.device), cache.test_labels.to(backbone.device)
+    test = cache.test.to(backbone.device)
+    test_labels = cache.test_labels.to(backbone.device)
     runs: list[_Run] = []
     nearest: dict[str, list[float]] = {name: [] for name in sets}
     for name, members in sets.items():
         for number, member in enumerate(members):
-            images, labels = member.images.to(backbone.device), member.labels.to(backbone.device)
+            images = member.images.to(backbone.device)
+            labels = member.labels.to(backbone.device)
             set_seed = derive_seed(seed, "set", name, number)
             views = TrainingViews(_training_views(backbone, images, spec, input_size, set_seed), labels)
             repeats = spec.seeds if len(members) == 1 else 1

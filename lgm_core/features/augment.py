@@ -53,17 +53,20 @@ def _draw_windows(count: int, spec: AugmentSettings, generator: torch.Generator)
     area = torch.rand(count, _CROP_TRIES, generator=generator) * (high - low) + low
     log_low, log_high = (math.log(ratio) for ratio in spec.crop_ratio)
     ratio = (torch.rand(count, _CROP_TRIES, generator=generator) * (log_high - log_low) + log_low).exp()
-    width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
+    width = (area * ratio).sqrt()
+    height = (area / ratio).sqrt()
     fits = (width <= 1) & (height <= 1)
     first = fits.int().argmax(dim=1, keepdim=True)
     nearest_ratio = min(max(1.0, spec.crop_ratio[0]), spec.crop_ratio[1])
-    fallback_width, fallback_height = min(1.0, nearest_ratio), min(1.0, 1 / nearest_ratio)
+    fallback_width = min(1.0, nearest_ratio)
+    fallback_height = min(1.0, 1 / nearest_ratio)
     found = fits.any(dim=1)
     width = torch.where(found, width.gather(1, first)[:, 0], fallback_width)
     height = torch.where(found, height.gather(1, first)[:, 0], fallback_height)
     place = torch.rand(count, 2, generator=generator)
     place = torch.where(found[:, None], place, 0.5)
-    left, top = place[:, 0] * (1 - width), place[:, 1] * (1 - height)
+    left = place[:, 0] * (1 - width)
+    top = place[:, 1] * (1 - height)
     return torch.stack([left, top, width, height], dim=1)
 
 
@@ -130,7 +133,8 @@ def center_crop(images: Float[Tensor, "n 3 h w"], size: int) -> Float[Tensor, "n
             f"Images are {width} × {height} pixels; a backbone that sees {size} × {size} needs at least "
             "that. Lower input_size or raise resolution."
         )
-    top, left = (height - size) // 2, (width - size) // 2
+    top = (height - size) // 2
+    left = (width - size) // 2
     return images[..., top : top + size, left : left + size]
 
 

@@ -42,7 +42,9 @@ class FeatureCache:
     group_names: tuple[str, ...] = ()
 
 
-_TRAIN_FILE, _VIEWS_FILE, _TEST_FILE = "train.safetensors", "views.safetensors", "test.safetensors"
+_TRAIN_FILE = "train.safetensors"
+_VIEWS_FILE = "views.safetensors"
+_TEST_FILE = "test.safetensors"
 
 
 def save_features(folder: Path, cache: FeatureCache, facts: dict[str, Any]) -> None:

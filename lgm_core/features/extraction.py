@@ -39,7 +39,10 @@ class _Squares(Dataset[Tensor]):
     """
 
     def __init__(self, images: ImageSet, side: int, rounds: list[str], seed: int) -> None:
-        self.images, self.side, self.rounds, self.seed = images, side, rounds, seed
+        self.images = images
+        self.side = side
+        self.rounds = rounds
+        self.seed = seed
 
     def __len__(self) -> int:
         return len(self.images)
@@ -204,7 +207,8 @@ def extract_features(
     ]
     how = _Way(workers, ranks, allocate, progress)
     features = _extract(backbone, train, spec, rounds, seed, how)
-    centre, augmented = features[0], features[1:]
+    centre = features[0]
+    augmented = features[1:]
     return FeatureCache(
         classes=train.classes,
         train=centre,

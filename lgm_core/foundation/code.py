@@ -105,7 +105,8 @@ class Code:
 
     def closure(self, path: Path) -> set[Path]:
         """A module, everything here that it imports, directly or not, and their data files."""
-        known, waiting = {path}, [path]
+        known = {path}
+        waiting = [path]
         while waiting:
             file = waiting.pop()
             added = (self.own_files(file) if file.suffix == ".py" else set()) - known

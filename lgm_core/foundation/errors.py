@@ -12,7 +12,10 @@ from pathlib import Path
 
 # A message shows what was given, but not all of a text or list that somebody nested without end.
 _SHORT = reprlib.Repr()
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 2, 100, 100, 1000
+_SHORT.maxlevel = 2
+_SHORT.maxstring = 100
+_SHORT.maxother = 100
+_SHORT.maxlong = 1000
 
 
 class InputError(Exception):
@@ -34,7 +37,9 @@ class SettingError(InputError):
 
     def __init__(self, key: str, given: object, allowed: str) -> None:
         super().__init__(f"{key} is {_SHORT.repr(given)}; allowed: {allowed}.")
-        self.key, self.given, self.allowed = key, given, allowed
+        self.key = key
+        self.given = given
+        self.allowed = allowed
 
 
 class KeyFaultError(InputError):
@@ -48,7 +53,8 @@ class KeyFaultError(InputError):
 
     def __init__(self, fault: str, keys: list[str], told: str) -> None:
         super().__init__(f"{fault} key {', '.join(keys)}; {told}.")
-        self.fault, self.keys = fault, keys
+        self.fault = fault
+        self.keys = keys
 
 
 class FileError(InputError):
@@ -61,7 +67,8 @@ class FileError(InputError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} {reason}.")
-        self.path, self.reason = path, reason
+        self.path = path
+        self.reason = reason
 
 
 class MissingFileError(FileError):

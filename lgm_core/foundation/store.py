@@ -70,7 +70,9 @@ def _exchange(one: Path, other: Path) -> bool:
     import ctypes
 
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    # AT_FDCWD, RENAME_EXCHANGE
+    here = -100
+    exchange = 2
     return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
@@ -117,7 +119,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     """
     with _explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary, previous = _temporary(folder), _temporary(folder, "old")
+        temporary = _temporary(folder)
+        previous = _temporary(folder, "old")
         try:
             temporary.mkdir()
             yield temporary

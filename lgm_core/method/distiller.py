@@ -102,7 +102,10 @@ class Distiller:
         micro_batch: int | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
-        self.backbone, self.method, self.seed, self.ranks = backbone, method, seed, ranks
+        self.backbone = backbone
+        self.method = method
+        self.seed = seed
+        self.ranks = ranks
         self.device = backbone.device
         self.bank = bank.to(self.device)
         self.count = len(bank.classes) * method.ipc
@@ -137,7 +140,9 @@ class Distiller:
 
     def _heads_and_target(self) -> tuple[Heads, Float[Tensor, "m c g"]]:
         """The step's random heads and G_real under them, equal on all ranks."""
-        method, bank, step = self.method, self.bank, self.state.step
+        method = self.method
+        bank = self.bank
+        step = self.state.step
         heads = draw_heads(
             method.head_draws,
             len(bank.classes),
@@ -154,7 +159,8 @@ class Distiller:
 
     def _views(self, pixels: Float[Tensor, "n 3 r r"]) -> SyntheticViews:
         """Views of the own images: drawn for all images, so that the draws do not depend on the ranks."""
-        method, own = self.method, self.ranks.share(self.count)
+        method = self.method
+        own = self.ranks.share(self.count)
         generator = named_generator(self.seed, "views", self.state.step)
         draws = draw_for(method.augment, self.count * method.aug_rounds, generator)
         if draws is not None:
@@ -188,7 +194,8 @@ class Distiller:
 
     def step(self) -> Tensor:
         """One update of the own images; the loss before it, equal on all ranks, on the device."""
-        state, method = self.state, self.method
+        state = self.state
+        method = self.method
         if state.images.due(state.step):
             state.images.grow()
             state.optimizer = make_optimizer(method, state.images.levels)

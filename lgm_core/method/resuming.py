@@ -46,7 +46,8 @@ logger = logging.getLogger(__name__)
 _FORMAT = 1
 _KEPT = 2
 _SHOWN_DIFFERENCES = 6
-_FACTS, _PREFIX = "facts.json", "step-"
+_FACTS = "facts.json"
+_PREFIX = "step-"
 _IMAGE_DIMENSIONS = 4
 _MINUTE = 60.0
 
@@ -129,7 +130,8 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """What differs between two runs, as `key: value there, value here`."""
-    old, new = _flat(there), _flat(here)
+    old = _flat(there)
+    new = _flat(here)
     keys = [key for key in {**old, **new} if old.get(key, "absent") != new.get(key, "absent")]
     return [f"{key}: {old.get(key, 'absent')} there, {new.get(key, 'absent')} here" for key in keys]
 
@@ -262,9 +264,14 @@ class Keeper:
         spec: CheckpointSettings,
         ending: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.distiller, self.checkpoints, self.spec, self.ending = distiller, checkpoints, spec, ending
-        self.step, self.time = 0, time.monotonic()
-        self.started, self.earlier = self.time, 0.0
+        self.distiller = distiller
+        self.checkpoints = checkpoints
+        self.spec = spec
+        self.ending = ending
+        self.step = 0
+        self.time = time.monotonic()
+        self.started = self.time
+        self.earlier = 0.0
         self._lock = ExitStack()
 
     def seconds(self) -> float:
@@ -285,7 +292,8 @@ class Keeper:
     def _restore(self) -> None:
         """Rank 0 chooses the checkpoint, so that all go on from the same step."""
         distiller = self.distiller
-        ranks, own = distiller.ranks, distiller.ranks.share(distiller.count)
+        ranks = distiller.ranks
+        own = distiller.ranks.share(distiller.count)
         saved = self.checkpoints.load() if ranks.first else None
         step = ranks.collect(None if saved is None else saved["step"])[0]
         if step is None:
@@ -298,12 +306,14 @@ class Keeper:
         if distiller.backoff is None and len(sizes) == ranks.world and sizes[ranks.rank]:
             # Parts of other sizes would add up to other last bits.
             distiller.backoff = Backoff(sizes[ranks.rank])
-        self.step, self.earlier = step, saved["seconds"]
+        self.step = step
+        self.earlier = saved["seconds"]
 
     def save(self) -> None:
         """Save the state now; all ranks take part."""
         distiller = self.distiller
-        ranks, backoff = distiller.ranks, distiller.backoff
+        ranks = distiller.ranks
+        backoff = distiller.backoff
         state = map_rows(
             distiller.state.state_dict(), lambda rows: ranks.gather(rows, ranks.counts(distiller.count))
         )
@@ -311,7 +321,8 @@ class Keeper:
         if ranks.first:
             more = {"micro_batches": sizes, "seconds": self.seconds()}
             self.checkpoints.save(distiller.state.step, {**state, **more})
-        self.step, self.time = distiller.state.step, time.monotonic()
+        self.step = distiller.state.step
+        self.time = time.monotonic()
 
     def __call__(self) -> None:
         """To be called between two steps.

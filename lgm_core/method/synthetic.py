@@ -43,8 +43,10 @@ class SyntheticViews:
 
     def part(self, start: int, stop: int) -> Float[Tensor, "b 3 s s"]:
         """The views from `start` up to `stop`, differentiable in the pixels."""
-        method, rounds = self.method, self.method.aug_rounds
-        first, last = start // rounds, (stop - 1) // rounds + 1
+        method = self.method
+        rounds = self.method.aug_rounds
+        first = start // rounds
+        last = (stop - 1) // rounds + 1
         images = self.pixels[first:last, None].expand(-1, rounds, -1, -1, -1).flatten(0, 1)
         images = images[start - first * rounds : stop - first * rounds]
         draws = None if self.draws is None else self.draws.part(start, stop)

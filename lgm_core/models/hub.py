@@ -44,7 +44,8 @@ def hub_files(row: BackboneRow) -> tuple[str, tuple[str, ...]]:
     if row.hub_file is not None:
         return row.hub_file[0], (row.hub_file[1],)
     if row.tag.startswith("hf-hub:"):
-        repository, names = row.tag.removeprefix("hf-hub:"), _HUB_NAMES[row.library]
+        repository = row.tag.removeprefix("hf-hub:")
+        names = _HUB_NAMES[row.library]
         return repository.partition("@")[0], names
     if row.library == "timm":
         import timm

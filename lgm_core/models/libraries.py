@@ -47,7 +47,8 @@ def load_backbone(
     """
     model, mean, std = _BUILDERS[row.library](row, input_size, pretrained)
     if normalization == "imagenet":
-        mean, std = IMAGENET_MEAN, IMAGENET_STD
+        mean = IMAGENET_MEAN
+        std = IMAGENET_STD
     return freeze(
         model,
         (mean, std),

@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 
 def fit_to_file(model: Any, stored: dict[str, Tensor]) -> None:
     """Give a transformer the input size that the file's position embeddings were made for."""
-    positions, own = stored.get("pos_embed"), getattr(model, "pos_embed", None)
+    positions = stored.get("pos_embed")
+    own = getattr(model, "pos_embed", None)
     if positions is None or own is None or positions.shape == own.shape or positions.ndim != 3:
         return
     side = math.isqrt(positions.shape[1] - model.num_prefix_tokens)
@@ -72,7 +73,8 @@ def resize_positions(
 
     Source: `interpolate_pos_encoding` in facebookresearch/dinov2, dinov2/models/vision_transformer.py.
     """
-    prefix, grid = positions[:, :prefix_tokens], positions[:, prefix_tokens:]
+    prefix = positions[:, :prefix_tokens]
+    grid = positions[:, prefix_tokens:]
     old = math.isqrt(grid.shape[1])
     planes = grid.reshape(1, old, old, -1).permute(0, 3, 1, 2)
     scale = (side + offset) / old

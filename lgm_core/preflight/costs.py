@@ -94,7 +94,8 @@ def estimate(params: Params, dataset: str, size: Size, speeds: dict[str, Speed],
         speeds: by backbone.
         workers: processes that decode images.
     """
-    method, probe = params.for_dataset(dataset), params.probe
+    method = params.for_dataset(dataset)
+    probe = params.probe
     real_rounds = 0 if method.augment == NO_AUGMENTATION else params.real_rounds
     views = size.train * (1 + real_rounds + probe.full_view_rounds) + size.test
     synthetic = size.classes * method.ipc

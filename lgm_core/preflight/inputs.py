@@ -20,7 +20,9 @@ from lgm_core.models.catalogue import BackboneRow, backbone_row
 from lgm_core.models.hub import find_weights, hub_files
 from lgm_core.settings.params import Params
 
-PRESENT, DOWNLOAD, MISSING = "present", "download", "MISSING"
+PRESENT = "present"
+DOWNLOAD = "download"
+MISSING = "MISSING"
 _SECONDS_TO_WAIT = 5
 
 

@@ -10,7 +10,10 @@ from lgm_core.reporting.correlation import correlation
 from lgm_core.reporting.published import PAPER_BACKBONES, Reported, reported_values
 from lgm_core.reporting.results import Results, Value, average
 
-AVERAGE, FULL, MAJORITY, METHOD = "average", "full", "majority", "method"
+AVERAGE = "average"
+FULL = "full"
+MAJORITY = "majority"
+METHOD = "method"
 TRAINING_SETS = ("distilled", "neighbors", "centroids", "random")
 CEILINGS = ("nearest_class_mean", "ridge")
 Grid = dict[str, dict[str, Value]]
@@ -244,7 +247,8 @@ def _row_tints(grid: Grid) -> dict[str, dict[str, float]]:
     tints = {}
     for row, values in grid.items():
         others = {column: value.mean for column, value in values.items() if column != row}
-        low, high = min(others.values(), default=0), max(others.values(), default=0)
+        low = min(others.values(), default=0)
+        high = max(others.values(), default=0)
         tints[row] = {
             column: (mean - low) / (high - low) if high > low else 0.0 for column, mean in others.items()
         }

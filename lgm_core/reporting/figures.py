@@ -120,7 +120,8 @@ def _draw_components(results: Results, params: Params, datasets: tuple[str, ...]
 
 def _draw_alignment(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> Figure:
     """Normalised transfer against alignment, a point for every ordered pair of models."""
-    backbones, parts = tuple(params.backbones), []
+    backbones = tuple(params.backbones)
+    parts = []
     for dataset in datasets:
         transfer = normalized_transfer(results, dataset, backbones)
         known = [(a, b) for a, b in pairs(backbones) if b in transfer[a]]
@@ -259,7 +260,9 @@ def draw_figure(name: str, results: Results, params: Params) -> list[Panel] | Fi
     """
     if name not in FIGURES:
         raise InputError(f"{name!r} is no figure; there are: {', '.join(FIGURES)}.")
-    row, datasets, source = FIGURES[name], shown_datasets(name, params), params.figures[name].source or ""
+    row = FIGURES[name]
+    datasets = shown_datasets(name, params)
+    source = params.figures[name].source or ""
     if not datasets:
         return draw_sentence(f"{name} is left out: its data set in the settings is none.")
     if row.panels is not None:
@@ -270,7 +273,8 @@ def draw_figure(name: str, results: Results, params: Params) -> list[Panel] | Fi
 
 def plotted_data(name: str, results: Results, params: Params) -> str:
     """What `dvc plots` draws of a figure, as CSV with the columns series, x and y; of none the header."""
-    make, datasets = FIGURES[name].data, shown_datasets(name, params)
+    make = FIGURES[name].data
+    datasets = shown_datasets(name, params)
     source = params.figures[name].source or ""
     lines = make(results, params, datasets, source) if make is not None and datasets else {}
     out = io.StringIO()

@@ -86,8 +86,11 @@ class _Report:
     """
 
     def __init__(self, results: Results, params: Params, captions: Mapping[str, str], folder: Path) -> None:
-        self.results, self.layout = results, results.layout
-        self.params, self.captions, self.folder = params, captions, folder
+        self.results = results
+        self.layout = results.layout
+        self.params = params
+        self.captions = captions
+        self.folder = folder
 
     def _cell(self, run: Run) -> Cell:
         return self.layout.cell(run.dataset, run.backbone, run.variant)
@@ -158,7 +161,8 @@ class _Report:
         """Every distilled image with its class and its nearest real neighbour."""
         entries = []
         for run in distilled_runs(self.params):
-            cell, name = self._cell(run), (run.dataset, run.backbone, run.variant)
+            cell = self._cell(run)
+            name = (run.dataset, run.backbone, run.variant)
             classes = self.results.distilled(*name)["classes"]
             near = self.results.neighbors(*name)
             per_class = len(near) // len(classes)
@@ -233,7 +237,8 @@ def chart_points(values: list[float]) -> str:
     width, height = _CHART
     step = max(1, len(values) // width)
     kept = values[::step]
-    low, high = min(kept), max(kept)
+    low = min(kept)
+    high = max(kept)
     spread = (high - low) or 1.0
     across = width / max(1, len(kept) - 1)
     return " ".join(

@@ -88,7 +88,8 @@ def neighbor_panels(results: Results, params: Params, datasets: tuple[str, ...],
 
 
 def _neighbor_panel(results: Results, dataset: str, source: str) -> Panel:
-    distilled, cell = _first_pictures(results, dataset, source), results.layout.cell(dataset, source)
+    distilled = _first_pictures(results, dataset, source)
+    cell = results.layout.cell(dataset, source)
     near = {entry["picture"]: entry for entry in results.neighbors(dataset, source)}
     names = {name: picture.relative_to(cell.distilled).as_posix() for name, picture in distilled.items()}
     columns = {name: f"{name}\ncos {near[names[name]]['similarity']:.2f}" for name in names}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 DISTILLED = "distilled"
+_SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,12 @@ class Results:
         return tensors["features"].double().numpy(), tensors["labels"].numpy(), tuple(facts["classes"])
 
     def samples(self, dataset: str, source: str) -> dict[str, dict[str, list[Path]]]:
-        """Sample pictures of the real images: split → class → files."""
+        """Sample pictures of the real images: split → class → files, the training images' first."""
         folder = self.layout.cell(dataset, source).features / "samples"
+        found = {split: _found(folder / "samples.json", split) for split in _SPLITS}
         return {
             split: {name: [folder / picture for picture in pictures] for name, pictures in classes.items()}
-            for split, classes in read_json(folder / "samples.json").items()
+            for split, classes in found.items()
         }
 
     def history(self, dataset: str, source: str, variant: str = BASE) -> list[float]:

@@ -93,7 +93,8 @@ def to_frame(table: Table) -> pd.DataFrame:
                     known.get("writeup"),
                 ]
                 lines.append([block.dataset, block.measure, row, column, *numbers])
-    words, numbers = ["dataset", "measure", "row", "column"], ["mean", "std", "share_of_full"]
+    words = ["dataset", "measure", "row", "column"]
+    numbers = ["mean", "std", "share_of_full"]
     numbers += ["reported_original", "reported_writeup"]
     return pd.DataFrame(lines, columns=[*words, *numbers]).astype(dict.fromkeys(numbers, float))
 

@@ -25,7 +25,8 @@ from lgm_core.reporting.blocks import (
 from lgm_core.reporting.results import Results
 from lgm_core.settings.params import Params, Shown
 
-PAIR, ONE = ("left", "right"), ("dataset",)
+PAIR = ("left", "right")
+ONE = ("dataset",)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,8 @@
-"""The loop follows the gradient of the definition, in any split, and a run can stop and go on unnoticed."""
+"""The loop follows the gradient of the definition, in any split, and nothing but its settings and seed."""
 
 from __future__ import annotations
 
 import copy
-import io
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,61 +10,26 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from method.toy_runs import CLASSES, WIDTH, assert_same, color_bank, color_distiller
+from torch import Tensor
 from torch.nn import functional
 
 from lgm_core.features.augment import draw_views, view
-from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.seeds import named_generator
-from lgm_core.method import distiller as distill
-from lgm_core.method.distiller import Distilled, Distiller, learning_rate, make_optimizer
+from lgm_core.method import distiller
+from lgm_core.method.distiller import Distiller, learning_rate, make_optimizer
 from lgm_core.method.gradients import draw_heads
-from lgm_core.method.real import RealBank
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import MethodSettings
 
-CLASSES, WIDTH = 3, 5
+VIEWS = len(CLASSES) * 4
 Backbone = Callable[..., FrozenBackbone]
 Make = Callable[..., MethodSettings]
 
 
-@pytest.fixture
-def small(method: Make) -> Make:
-    """`small(ipc=2)`: a method of 6 steps on 8 × 8 images that grows before steps 2 and 4."""
-
-    def make(**changes: Any) -> MethodSettings:
-        base = {
-            "steps": 6,
-            "aug_rounds": 2,
-            "head_draws": 2,
-            "growth_interval": 2,
-            "resolution": 8,
-            "input_size": 8,
-        }
-        return method(**{**base, **changes})
-
-    return make
-
-
-def _bank(backbone: FrozenBackbone, *, images: int = 12, rounds: int = 2, seed: int = 0) -> RealBank:
-    """Features of coloured noise: every class has its own mean colour."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(images) % CLASSES
-    colours = torch.eye(3)[labels][None, :, :, None, None] * 0.6
-    pixels = colours + 0.4 * torch.rand(rounds, images, 3, 8, 8, generator=generator)
-    features = backbone(pixels.flatten(0, 1).to(backbone.mean.dtype)).reshape(rounds, images, -1)
-    return RealBank(features.detach(), labels, CLASSES)
-
-
-def _distiller(
-    backbone: FrozenBackbone, spec: MethodSettings, *, seed: int = 0, micro_batch: int | None = None
-) -> Distiller:
-    return Distiller(backbone, _bank(backbone), spec, seed=seed, micro_batch=micro_batch)
-
-
 def _in_float64(backbone: FrozenBackbone, spec: MethodSettings, micro_batch: int | None = None) -> Distiller:
     """A distiller whose images are float64, as its backbone."""
-    one = _distiller(backbone, spec, micro_batch=micro_batch)
+    one = color_distiller(backbone, spec, micro_batch=micro_batch)
     one.state.images.levels = [level.detach().double().requires_grad_() for level in one.state.images.levels]
     one.state.optimizer = make_optimizer(spec, one.state.images.levels)
     return one
@@ -77,11 +40,6 @@ def _gradients(one: Distiller) -> list[Tensor]:
     return [gradient for gradient in gradients if gradient is not None]
 
 
-def _assert_same(one: Distilled, other: Distilled) -> None:
-    assert torch.equal(one.images, other.images)
-    assert one.losses == other.losses
-
-
 # The gradient
 
 
@@ -90,7 +48,7 @@ def _slow_gradient(one: Distiller, spec: MethodSettings) -> tuple[Tensor, list[T
     assert not isinstance(spec.augment, str)
     generator = named_generator(0, "heads", 0)
     weights, biases = draw_heads(
-        spec.head_draws, CLASSES, WIDTH, init=spec.head_init, std=spec.head_std, generator=generator
+        spec.head_draws, len(CLASSES), WIDTH, init=spec.head_init, std=spec.head_std, generator=generator
     )
     levels = [level.detach().clone().requires_grad_() for level in one.state.images.levels]
     images = copy.copy(one.state.images)
@@ -98,7 +56,7 @@ def _slow_gradient(one: Distiller, spec: MethodSettings) -> tuple[Tensor, list[T
     pixels = images.render().repeat_interleave(spec.aug_rounds, dim=0)
     views = draw_views(len(pixels), spec.augment, named_generator(0, "views", 0))
     synthetic = one.backbone(view(pixels, views, spec.input_size, spec.augment))
-    labels = torch.arange(CLASSES).repeat_interleave(spec.ipc * spec.aug_rounds)
+    labels = torch.arange(len(CLASSES)).repeat_interleave(spec.ipc * spec.aug_rounds)
     bank = one.bank.views.reshape(-1, WIDTH), one.bank.labels.repeat(one.bank.views.shape[0])
     losses = []
     for weight, bias in zip(weights.double(), biases.double(), strict=True):
@@ -148,18 +106,18 @@ def test_micro_batches_hold_no_more_views_than_asked(
     seen: list[int] = []
     backbone = tiny_backbone()
     backbone.register_forward_hook(lambda module, given, features: seen.append(len(features)))
-    one = _distiller(backbone, small(aug_rounds=4), micro_batch=micro_batch)
+    one = color_distiller(backbone, small(aug_rounds=4), micro_batch=micro_batch)
     seen.clear()
     one.step()
     assert max(seen) <= micro_batch
-    kept = seen[-1] if CLASSES * 4 % micro_batch == 0 else CLASSES * 4 % micro_batch
-    assert sum(seen) == 2 * CLASSES * 4 - kept  # once without a graph, once with; the last part only with
+    kept = seen[-1] if VIEWS % micro_batch == 0 else VIEWS % micro_batch
+    assert sum(seen) == 2 * VIEWS - kept  # once without a graph, once with; the last part only with
 
 
 def test_backbone_is_not_trained(small: Make, tiny_backbone: Backbone) -> None:
     backbone = tiny_backbone()
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
-    _distiller(backbone, small()).run()
+    color_distiller(backbone, small()).run()
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
     assert all(parameter.grad is None for parameter in backbone.parameters())
 
@@ -168,13 +126,13 @@ def test_backbone_is_not_trained(small: Make, tiny_backbone: Backbone) -> None:
 
 
 def test_same_seed_gives_bit_identical_images(small: Make, tiny_backbone: Backbone) -> None:
-    first = _distiller(tiny_backbone(), small()).run()
+    first = color_distiller(tiny_backbone(), small()).run()
     torch.randn(10)
-    _assert_same(_distiller(tiny_backbone(), small()).run(), first)
+    assert_same(color_distiller(tiny_backbone(), small()).run(), first)
 
 
 def test_other_seed_gives_other_images(small: Make, tiny_backbone: Backbone) -> None:
-    one, other = (_distiller(tiny_backbone(), small(), seed=seed).run() for seed in (0, 1))
+    one, other = (color_distiller(tiny_backbone(), small(), seed=seed).run() for seed in (0, 1))
     assert not torch.allclose(one.images, other.images, atol=1e-2)
 
 
@@ -190,14 +148,14 @@ def test_loss_decreases(
         augment={"noise_probability": 0.0},
         growth_interval=10,
     )
-    losses = _distiller(tiny_backbone(), spec).run().losses
+    losses = color_distiller(tiny_backbone(), spec).run().losses
     assert len(losses) == 60
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
 
 
 def test_images_are_ordered_by_class_and_lie_between_0_and_1(small: Make, tiny_backbone: Backbone) -> None:
-    distilled = _distiller(tiny_backbone(), small(ipc=2)).run()
-    assert distilled.images.shape == (2 * CLASSES, 3, 8, 8)
+    distilled = color_distiller(tiny_backbone(), small(ipc=2)).run()
+    assert distilled.images.shape == (2 * len(CLASSES), 3, 8, 8)
     assert distilled.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert distilled.images.min() > 0
     assert distilled.images.max() < 1
@@ -208,10 +166,12 @@ def test_images_suit_the_class_they_are_labelled_with(small: Make, tiny_backbone
     """What is matched is the mean of a class's images, so that mean lies nearest to the real class mean."""
     spec = small(steps=80, ipc=2, growth_interval=10, augment="none")
     backbone = tiny_backbone()
-    distilled = _distiller(backbone, spec).run()
-    bank = _bank(backbone)
-    features = backbone(distilled.images).reshape(CLASSES, 2, WIDTH).mean(dim=1)
-    means = torch.stack([bank.views[:, bank.labels == label].mean(dim=(0, 1)) for label in range(CLASSES)])
+    distilled = color_distiller(backbone, spec).run()
+    bank = color_bank(backbone)
+    features = backbone(distilled.images).reshape(len(CLASSES), 2, WIDTH).mean(dim=1)
+    means = torch.stack(
+        [bank.views[:, bank.labels == label].mean(dim=(0, 1)) for label in range(len(CLASSES))]
+    )
     centred = features - features.mean(dim=0)
     similarity = functional.normalize(centred) @ functional.normalize(means - means.mean(dim=0)).T
     assert similarity.diagonal().min() > 0.9
@@ -220,13 +180,13 @@ def test_images_suit_the_class_they_are_labelled_with(small: Make, tiny_backbone
 
 def test_progress_sees_every_step_and_its_loss(small: Make, tiny_backbone: Backbone) -> None:
     seen: list[tuple[int, float]] = []
-    distilled = _distiller(tiny_backbone(), small()).run(lambda step, loss: seen.append((step, loss)))
+    distilled = color_distiller(tiny_backbone(), small()).run(lambda step, loss: seen.append((step, loss)))
     assert seen == list(enumerate(distilled.losses))
     assert len(seen) == 6
 
 
 def test_pyramid_grows_with_a_fresh_optimiser(small: Make, tiny_backbone: Backbone) -> None:
-    one = _distiller(tiny_backbone(), small(steps=9, growth_interval=3))
+    one = color_distiller(tiny_backbone(), small(steps=9, growth_interval=3))
     sizes, counts = [], []
     for _ in range(9):
         one.step()
@@ -240,7 +200,7 @@ def test_pyramid_grows_with_a_fresh_optimiser(small: Make, tiny_backbone: Backbo
 
 
 def test_first_adam_step_moves_by_the_learning_rate(small: Make, tiny_backbone: Backbone) -> None:
-    one = _distiller(tiny_backbone(), small(learning_rate=0.01, parameterization="pixels"))
+    one = color_distiller(tiny_backbone(), small(learning_rate=0.01, parameterization="pixels"))
     before = one.state.images.levels[0].detach().clone()
     one.step()
     moved = (one.state.images.levels[0] - before).abs()
@@ -248,7 +208,7 @@ def test_first_adam_step_moves_by_the_learning_rate(small: Make, tiny_backbone: 
 
 
 def test_sgd_moves_by_learning_rate_times_gradient(small: Make, tiny_backbone: Backbone) -> None:
-    one = _distiller(tiny_backbone(), small(optimizer="sgd", learning_rate=3, pyramid_start=4))
+    one = color_distiller(tiny_backbone(), small(optimizer="sgd", learning_rate=3, pyramid_start=4))
     before = [level.detach().clone() for level in one.state.images.levels]
     one.step()
     for old, new, gradient in zip(before, one.state.images.levels, _gradients(one), strict=True):
@@ -273,7 +233,7 @@ def test_every_update_uses_the_scheduled_rate(
     optimizer: str, schedule: str, small: Make, tiny_backbone: Backbone
 ) -> None:
     spec = small(optimizer=optimizer, learning_rate=0.2, learning_rate_schedule=schedule)
-    one = _distiller(tiny_backbone(), spec)
+    one = color_distiller(tiny_backbone(), spec)
     for step in range(6):
         one.step()
         assert one.state.optimizer.param_groups[0]["lr"] == learning_rate(spec, step)
@@ -285,133 +245,10 @@ def test_every_variant_runs(
     changes: dict[str, Any], optimizer: str, small: Make, tiny_backbone: Backbone
 ) -> None:
     spec = small(optimizer=optimizer, resolution=10, **changes)
-    distilled = _distiller(tiny_backbone(), spec).run()
-    assert distilled.images.shape == (CLASSES, 3, 10, 10)
+    distilled = color_distiller(tiny_backbone(), spec).run()
+    assert distilled.images.shape == (len(CLASSES), 3, 10, 10)
     assert distilled.images.isfinite().all()
     assert distilled.images.std() > 0
-
-
-# Going on
-
-
-def _through_a_file(state: dict[str, Any]) -> dict[str, Any]:
-    """The state as it comes back from a checkpoint that may hold no code."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
-
-
-@pytest.mark.parametrize("stop", [0, 1, 2, 3, 4, 5, 6])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("way", ["memory", "file"])
-def test_resumed_run_equals_an_uninterrupted_one(
-    way: str, optimizer: str, stop: int, small: Make, tiny_backbone: Backbone
-) -> None:
-    spec = small(optimizer=optimizer, real_batch=6)  # grows before steps 2 and 4
-    backbone = tiny_backbone()
-    whole = _distiller(backbone, spec).run()
-    first = _distiller(backbone, spec)
-    for _ in itertools.islice(first._blocks(), stop):
-        pass
-    state = first.state.state_dict()
-    second = _distiller(backbone, spec)
-    second.load_state(_through_a_file(state) if way == "file" else state)
-    assert second.state.step == stop
-    _assert_same(second.run(), whole)
-
-
-def test_saved_state_does_not_change_as_the_run_goes_on(small: Make, tiny_backbone: Backbone) -> None:
-    spec, backbone = small(growth_interval=100), tiny_backbone()
-    whole = _distiller(backbone, spec).run()
-    first = _distiller(backbone, spec)
-    for _ in range(3):
-        first.state.losses.append(first.step().item())
-    state = first.state.state_dict()
-    first.step()
-    second = _distiller(backbone, spec)
-    second.load_state(state)
-    _assert_same(second.run(), whole)
-
-
-def test_saved_state_can_be_loaded_twice(small: Make, tiny_backbone: Backbone) -> None:
-    spec, backbone = small(growth_interval=100), tiny_backbone()
-    first = _distiller(backbone, spec)
-    first.step()
-    state = first.state.state_dict()
-    results = []
-    for _ in range(2):
-        again = _distiller(backbone, spec)
-        again.load_state(state)
-        results.append(again.run())
-    _assert_same(*results)
-
-
-def test_finished_run_does_nothing_more(small: Make, tiny_backbone: Backbone) -> None:
-    one = _distiller(tiny_backbone(), small())
-    _assert_same(one.run(), one.run())
-    assert one.state.step == 6
-
-
-# What stops it
-
-
-class _FailsLater(nn.Module):
-    """Mean colours, until a call from which on it is not a number."""
-
-    def __init__(self, calls: int) -> None:
-        super().__init__()
-        self.left = calls
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.left -= 1
-        return images.mean(dim=(2, 3)) * (1.0 if self.left >= 0 else math.nan)
-
-
-@pytest.mark.parametrize("step", [0, 3])
-def test_loss_that_is_not_finite_names_the_step(step: int, small: Make) -> None:
-    backbone = FrozenBackbone(_FailsLater(1 + step), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    spec = small(learning_rate=0.05, learning_rate_schedule="constant")
-    one = _distiller(backbone, spec, micro_batch=100)  # given, so that no trial looks for it
-    with pytest.raises(InputError, match=rf"loss became nan at step {step} \(learning rate 0\.05\)"):
-        one.run()
-    assert len(one.state.losses) == step
-
-
-def test_real_batch_larger_than_the_data_is_refused(small: Make, tiny_backbone: Backbone) -> None:
-    one = _distiller(tiny_backbone(), small(real_batch=13))
-    with pytest.raises(
-        InputError, match=r"real_batch is 13.*12 training images; allowed: up to 12, or 'all'"
-    ):
-        one.run()
-    _distiller(tiny_backbone(), small(real_batch=12)).step()
-
-
-# The real side
-
-
-def _numbered_bank(rounds: int = 3, images: int = 8) -> RealBank:
-    """The feature of image i in round r is (r, i)."""
-    grid = torch.cartesian_prod(torch.arange(rounds), torch.arange(images)).float()
-    return RealBank(grid.reshape(rounds, images, 2), torch.arange(images) % CLASSES, CLASSES)
-
-
-def test_whole_bank_is_every_image_in_every_round() -> None:
-    bank = _numbered_bank()
-    features, labels = bank.batch("all", torch.Generator())
-    assert sorted(map(tuple, features.tolist())) == [(r, i) for r in range(3) for i in range(8)]
-    assert torch.equal(labels, features[:, 1].long() % CLASSES)
-
-
-def test_batch_holds_different_images_with_their_labels_in_random_rounds(generator: torch.Generator) -> None:
-    bank = _numbered_bank()
-    seen = torch.zeros(3, 8)
-    for _ in range(600):
-        features, labels = bank.batch(4, generator)
-        assert len(set(features[:, 1].tolist())) == 4
-        assert torch.equal(labels, features[:, 1].long() % CLASSES)
-        seen[features[:, 0].long(), features[:, 1].long()] += 1
-    assert (seen / 600 - 4 / 24).abs().max() < 0.06
 
 
 def test_every_step_has_its_own_draws(small: Make, tiny_backbone: Backbone) -> None:
@@ -423,14 +260,14 @@ def test_every_step_has_its_own_draws(small: Make, tiny_backbone: Backbone) -> N
         return original(root, *path, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distill, "named_generator", recording)
-        _distiller(tiny_backbone(), small(), seed=9).run()
+        patch.setattr(distiller, "named_generator", recording)
+        color_distiller(tiny_backbone(), small(), seed=9).run()
     assert len(asked) == len(set(asked))
     assert all((9, name, step) in asked for name in ("views", "heads", "real") for step in range(6))
 
 
 def test_global_random_state_is_left_alone(small: Make, tiny_backbone: Backbone) -> None:
-    one = _distiller(tiny_backbone(), small())
+    one = color_distiller(tiny_backbone(), small())
     before = torch.get_rng_state()
     one.run()
     assert torch.equal(torch.get_rng_state(), before)
@@ -438,6 +275,6 @@ def test_global_random_state_is_left_alone(small: Make, tiny_backbone: Backbone)
 
 def test_more_steps_begin_like_fewer_ones(small: Make, tiny_backbone: Backbone) -> None:
     spec = small(learning_rate_schedule="constant")
-    few = _distiller(tiny_backbone(), spec).run()
-    many = _distiller(tiny_backbone(), replace(spec, steps=9)).run()
+    few = color_distiller(tiny_backbone(), spec).run()
+    many = color_distiller(tiny_backbone(), replace(spec, steps=9)).run()
     assert many.losses[:6] == few.losses

@@ -145,7 +145,7 @@ from lgm_core import Distiller, FrozenBackbone, MethodSettings
 from lgm_core.method.real import RealBank
 torch.set_num_threads(1)
 rounds = int(sys.argv[1])
-method = MethodSettings.paper(aug_rounds=rounds, steps=1, resolution=64, input_size=56)
+method = MethodSettings.paper(aug_rounds=rounds, steps=1, resolution=64, input_size=64)
 layers = [nn.Conv2d(3, 16, 3, padding=1)]
 for _ in range(8):
     layers += [nn.Tanh(), nn.Conv2d(16, 16, 3, padding=1)]

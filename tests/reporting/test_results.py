@@ -64,7 +64,7 @@ def test_pictures_features_and_losses_are_read_by_name(whole: Results) -> None:
     features, labels, classes = whole.training_features("pets", "a")
     assert (features.shape, len(labels), classes) == ((20, 6), 20, CLASSES)
     samples = whole.samples("pets", "a")
-    assert list(samples) == ["test", "train"]
+    assert list(samples) == ["train", "test"]
     assert set(samples["train"]) == set(CLASSES)
     assert samples["train"][CLASSES[1]] == [cell.features / f"samples/train/1/{n}.png" for n in (0, 1)]
     assert all(path.is_file() for path in samples["test"][CLASSES[0]])
@@ -144,6 +144,7 @@ def test_what_is_damaged_carries_its_path(own: Results, name: str) -> None:
         ("ceiling", ("ridge",)),
         ("alignment", ("matrix", "a")),
         ("neighbors", ("neighbors",)),
+        ("samples", ("test",)),
     ],
 )
 def test_what_is_older_than_the_settings_carries_its_path_and_what_it_lacks(

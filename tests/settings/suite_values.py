@@ -55,9 +55,13 @@ def paths_of(kind: type) -> list[SettingPath]:
     return [path for path, value in leaves(EMBEDDED) if type(value) is kind]
 
 
-def check_whole(content: dict[str, Any]) -> Params:
-    """All checks of a file of settings, as the first stage makes them."""
-    params = parse_params(content)
+def check_shown(params: Params) -> Params:
+    """The settings, if tables and figures can show what they say."""
     check_tables(params)
     check_figures(params)
     return params
+
+
+def check_whole(content: Any) -> Params:
+    """All checks of a file of settings, as the first stage makes them."""
+    return check_shown(parse_params(content))

@@ -9,7 +9,8 @@ logger = logging.getLogger(__name__)
 
 
 # Numbers of glibc's mallopt: where large blocks come from, and when freed ones go back to the system.
-_MMAP_MAX, _TRIM_THRESHOLD = -4, -1
+_MMAP_MAX = -4
+_TRIM_THRESHOLD = -1
 _NEVER = 2**31 - 1
 
 

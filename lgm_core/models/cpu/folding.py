@@ -94,7 +94,8 @@ def fold_batch_norm(model: nn.Module, input_size: int) -> int:
     probe = torch.randn(1, 3, input_size, input_size, generator=generator)
     expected = model(probe)
     for conv_name, norm_name in pairs:
-        conv, norm = model.get_submodule(conv_name), model.get_submodule(norm_name)
+        conv = model.get_submodule(conv_name)
+        norm = model.get_submodule(norm_name)
         assert isinstance(conv, nn.Conv2d)
         assert isinstance(norm, nn.BatchNorm2d)
         assert norm.running_mean is not None

@@ -38,7 +38,8 @@ class FixedSizeConvolution(nn.Conv2d):
 def _fixed(convolution: nn.Conv2d, shape: tuple[int, int]) -> FixedSizeConvolution:
     sides = zip(shape, convolution.kernel_size, convolution.stride, convolution.dilation, strict=True)
     pads = [max(0, (-(-n // s) - 1) * s + (k - 1) * d + 1 - n) for n, k, s, d in sides]
-    front, behind = [pad // 2 for pad in pads], [pad - pad // 2 for pad in pads]
+    front = [pad // 2 for pad in pads]
+    behind = [pad - pad // 2 for pad in pads]
     zeros = [q - p for p, q in zip(front, behind, strict=True)]
     weight = functional.pad(convolution.weight, (zeros[1], 0, zeros[0], 0))
     # On the meta device: both parameters are replaced, so that none is drawn.
@@ -52,7 +53,8 @@ def _fixed(convolution: nn.Conv2d, shape: tuple[int, int]) -> FixedSizeConvoluti
         bias=convolution.bias is not None,
         device="meta",
     )
-    fixed.weight, fixed.bias = nn.Parameter(weight, requires_grad=False), convolution.bias
+    fixed.weight = nn.Parameter(weight, requires_grad=False)
+    fixed.bias = convolution.bias
     fixed.input_shape = shape
     return fixed.train(convolution.training)
 
