@@ -4,11 +4,9 @@ With --images: any image set on any backbone, as `python -m stages.probe_images 
 """
 
 if __name__ == "__main__":
-    from stages.process import run_elsewhere
     from stages.shared import run_shared_stage
 
-    run_elsewhere("--images", "probe_images")
-    run_shared_stage("probe", __doc__, "dataset source [variant]")
+    run_shared_stage("probe", __doc__, "dataset source [variant]", {"--images": "probe_images"})
 
 from lgm_core.data.integrity import unchanged
 from lgm_core.data.sources import load_images
@@ -20,6 +18,7 @@ from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.store import read_json, write_json
+from stages.advice import fitting
 from stages.backbones import opened
 from stages.machine import read_machine
 from stages.params import check_cell, read_layout, read_params
@@ -35,23 +34,25 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     layout = read_layout(params)
     measurement = Measurement(machine.device)
     cell = layout.cell(dataset, source, variant)
-    size = params.method.input_size
+    method = params.method
     images = load_images(params.datasets[dataset], "train", machine.data_root)
     train = unchanged(images, "train", cell.features)
     found = load_distilled(cell.distilled)
-    distilled = LabeledImages(found.images, found.labels_in(train.classes))
+    with fitting(cell.distilled):
+        distilled = LabeledImages(found.images, found.labels_in(train.classes))
     targets = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
         cache = load_features(layout.cell(dataset, target).features)
         model = opened(params, target, machine)
         sets = {"distilled": [distilled]}
         if target == source:
-            near = find_neighbors(model, cache, distilled.images, distilled.labels, size)
-            save_neighbors(cell.neighbors, near, train, distilled.labels, params.method.resolution)
+            near = find_neighbors(model, cache, distilled.images, distilled.labels, method.input_size)
+            save_neighbors(cell.neighbors, near, train, distilled.labels, method.resolution)
             if not variant:
                 chosen = read_json(cell.baselines)["selection"]
-                sets |= real_baselines(train, near.numbers, chosen, params.method.resolution)
-        how = {"input_size": size, "seed": derive_seed(params.seed, "probe", dataset, source, target)}
+                sets |= real_baselines(train, near.numbers, chosen, method.resolution)
+        seed = derive_seed(params.seed, "probe", dataset, source, target)
+        how = {"input_size": method.input_size, "seed": seed}
         with progress_bar(sum(map(len, sets.values())), f"probe {dataset} on {target}", "sets") as bar:
             targets[target] = evaluate_sets(model, cache, sets, params.probe, **how, progress=bar.update)
     every = {"targets": {target: runs for part in ranks.collect(targets) for target, runs in part.items()}}

@@ -51,6 +51,7 @@ def run_elsewhere(flag: str, verb: str) -> None:
     """Become another command where the command line has a flag of it."""
     if flag in sys.argv:
         runpy.run_module(f"stages.{verb}", run_name="__main__", alter_sys=True)
+        sys.exit(0)
 
 
 def _parsed(verb: str, about: str | None, usage: str, options: tuple[str, ...]) -> list[str]:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from stages.process import run_stage
+from stages.process import run_elsewhere, run_stage
 
 
-def run_shared_stage(verb: str, about: str | None, usage: str) -> NoReturn:
-    """:func:`stages.process.run_stage` for a stage whose `main` knows its part by `own_ranks()`."""
+def run_shared_stage(
+    verb: str, about: str | None, usage: str, elsewhere: dict[str, str] | None = None
+) -> NoReturn:
+    """:func:`stages.process.run_stage` for a stage whose `main` knows its part by `own_ranks()`.
+
+    Args:
+        verb, about, usage: as there.
+        elsewhere: flags of the command line that ask for another command → that command.
+    """
+    for flag, command in (elsewhere or {}).items():
+        run_elsewhere(flag, command)
     run_stage(verb, about, usage, work=_shared)
 
 

@@ -100,7 +100,7 @@ def test_parts_that_fit_into_memory_add_up_to_the_whole(
 
 
 @dataclass(frozen=True)
-class _Noting(Ranks):
+class _Apart(Ranks):
     """One rank of several that keeps its own part to itself."""
 
     def sum(self, value: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ def test_the_ranks_parts_add_up_to_the_whole(
     features, labels, heads = _problem(tiny_backbone)
     expected = head_gradient(features, labels, heads, include_bias=False)
     parts = [
-        real_gradient(features, labels, heads, include_bias=False, ranks=_Noting(rank, world))
+        real_gradient(features, labels, heads, include_bias=False, ranks=_Apart(rank, world))
         for rank in range(world)
     ]
     torch.testing.assert_close(torch.stack(parts).sum(dim=0), expected, rtol=1e-4, atol=1e-6)
