@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def decode_file(path: Path) -> Image.Image:
     return decode(path, str(path))
 
 
-def decode(content: Path | BinaryIO, name: str) -> Image.Image:
+def decode(content: Path | BufferedReader | BytesIO, name: str) -> Image.Image:
     """Read a file or an opened one, which is closed, as an upright RGB image.
 
     Args:
@@ -115,9 +116,11 @@ class ImageSet:
             classes: class names; by default `samples.classes`, or else the numbers.
 
         Raises:
-            InputError: if a label is no position in the classes.
+            InputError: if there is no image, or a label is no position in the classes.
         """
         count = len(samples)
+        if count == 0:
+            raise InputError("There is no image in the data set.")
         targets = getattr(samples, "targets", None)
         labels = torch.tensor(
             [int(label) for label in targets]

@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-from lgm_core.foundation.errors import (
-    FileError,
-    InputError,
-    KeyFaultError,
-    MissingFileError,
-    SettingError,
-    StaleFileError,
-)
+from lgm_core.foundation.errors import FileError, InputError, KeyFaultError, MissingFileError, SettingError
 from lgm_core.foundation.layout import Layout
 from stages.params import PARAMS_FILE, read_layout, read_params
 
@@ -31,15 +20,6 @@ def explained(error: InputError) -> str:
     if isinstance(error, FileError):
         return f"{error}{_command(error)}"
     return str(error)
-
-
-@contextmanager
-def fitting(path: Path) -> Iterator[None]:
-    """Within the block an error means that the result at `path` was made for something else."""
-    try:
-        yield
-    except InputError as error:
-        raise StaleFileError(path, f"is not of this data set ({error})") from error
 
 
 def _misses_keys(error: InputError) -> bool:

@@ -7,10 +7,10 @@ if __name__ == "__main__":
 
 from lgm_core.data.integrity import unchanged
 from lgm_core.data.sources import load_images
-from lgm_core.distilled import load_distilled
 from lgm_core.evaluation.neighbors import find_neighbors, save_neighbors
 from lgm_core.features.cache import load_features
 from stages.backbones import opened
+from stages.distilled import distilled_for
 from stages.machine import read_machine
 from stages.params import check_cell, read_layout, read_params
 
@@ -24,8 +24,7 @@ def main(dataset: str, source: str) -> None:
     method = params.method
     train = load_images(params.datasets[dataset], "train", machine.data_root)
     train = unchanged(train, "train", cell.features)
-    found = load_distilled(cell.distilled)
-    labels = found.labels_in(train.classes)
+    images, labels = distilled_for(train.classes, cell.distilled)
     model = opened(params, source, machine)
-    near = find_neighbors(model, load_features(cell.features), found.images, labels, method.input_size)
+    near = find_neighbors(model, load_features(cell.features), images, labels, method.input_size)
     save_neighbors(cell.neighbors, near, train, labels, method.resolution)

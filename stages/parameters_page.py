@@ -6,10 +6,10 @@ if __name__ == "__main__":
     run_stage("parameters_page", __doc__, params=False)
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 from lgm_core.foundation.store import write_text
+from lgm_core.settings.descriptions import describe
 from lgm_core.settings.evaluation import AlignmentSettings, ProbeSettings
 from lgm_core.settings.method import AugmentSettings, CheckpointSettings, MethodSettings
 from lgm_core.settings.params import Groups, VariantSettings
@@ -33,9 +33,9 @@ def sections() -> dict[str, str]:
     """Name → table of every section of the page."""
     rows: dict[str, list[tuple[str, str, str]]] = {}
     for section, spec, prefix in _PARTS:
-        for entry in fields(spec):
-            row = (f"`{prefix}{entry.name}`", entry.metadata["paper"], entry.metadata["about"])
-            rows.setdefault(_MOVED.get(prefix + entry.name, section), []).append(row)
+        for name, said in describe(spec).items():
+            row = (f"`{prefix}{name}`", said.paper, said.about)
+            rows.setdefault(_MOVED.get(prefix + name, section), []).append(row)
     found = _VARIABLE.findall(machine.__doc__ or "")
     variables = [(f"`{name}`", default, told) for name, told, default in found]
     settings = {section: table(("key", "paper"), part) for section, part in rows.items() if section}

@@ -10,7 +10,6 @@ if __name__ == "__main__":
 
 from lgm_core.data.integrity import unchanged
 from lgm_core.data.sources import load_images
-from lgm_core.distilled import load_distilled
 from lgm_core.evaluation.neighbors import find_neighbors, save_neighbors
 from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets, probe_facts, real_baselines
 from lgm_core.features.cache import load_features
@@ -18,8 +17,8 @@ from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.store import read_json, write_json
-from stages.advice import fitting
 from stages.backbones import opened
+from stages.distilled import distilled_for
 from stages.machine import read_machine
 from stages.params import check_cell, read_layout, read_params
 from stages.progress import progress_bar
@@ -37,9 +36,7 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     method = params.method
     images = load_images(params.datasets[dataset], "train", machine.data_root)
     train = unchanged(images, "train", cell.features)
-    found = load_distilled(cell.distilled)
-    with fitting(cell.distilled):
-        distilled = LabeledImages(found.images, found.labels_in(train.classes))
+    distilled = LabeledImages(*distilled_for(train.classes, cell.distilled))
     targets = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
         cache = load_features(layout.cell(dataset, target).features)

@@ -7,6 +7,7 @@ A server imports what is slow once and forks for every stage; the child is a rea
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.util
 import os
 import runpy
 import signal
@@ -60,6 +61,31 @@ class CountChanges:
         """Install it in this process, for good."""
         report = os.open(self.report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         _watch(self.folder, lambda: os.write(report, b"x") and None)
+
+
+@dataclass(frozen=True)
+class ReportCode:
+    """Let the process write to `report`, at its end, which files of the code it loaded or opened."""
+
+    report: str
+
+    def __call__(self) -> None:
+        """Install it in this process, for good."""
+        tops = tuple(f"{ROOT / name}{os.sep}" for name in ("lgm_core", "stages"))
+        opened: set[str] = set()
+
+        def listen(event: str, arguments: tuple[Any, ...]) -> None:
+            if event == "open" and isinstance(arguments[0], str | os.PathLike):
+                opened.add(os.path.abspath(arguments[0]))  # noqa: PTH100, Path.absolute keeps dots
+
+        def tell() -> None:
+            loaded = {str(getattr(module, "__file__", "")) for module in list(sys.modules.values())}
+            data = {path for path in opened if not path.endswith((".py", ".pyc"))}
+            own = sorted(path for path in loaded | data if path.startswith(tops))
+            Path(self.report).write_text("\n".join(own), encoding="utf-8")
+
+        sys.addaudithook(listen)
+        multiprocessing.util.Finalize(None, tell, exitpriority=0)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ import torch
 from PIL import Image
 
 from lgm_core.distilled import DistilledSet, class_folders, image_grid, load_distilled, picture_names
-from lgm_core.foundation.errors import DamagedFileError, InputError, MissingFileError
+from lgm_core.foundation.errors import DamagedFileError, InputError, MissingFileError, StaleFileError
 from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.provenance import versions
 from lgm_core.foundation.store import write_tensors
 from lgm_core.settings.method import MethodSettings
 from stages import advice
+from stages.distilled import distilled_for
 
 CLASSES = ("cat", "dog")
 FACTS: dict[str, Any] = {"dataset": "pets", "backbone": "vit", "seed": 3, "seconds": 1.5}
@@ -175,6 +176,14 @@ def test_other_classes_or_another_order_are_refused(folder: Path, other: tuple[s
         found.labels_in(other)
     assert str(list(CLASSES)) in str(caught.value)
     assert str(list(other)) in str(caught.value)
+
+
+def test_a_stage_that_needs_other_classes_says_how_to_distil_again(folder: Path) -> None:
+    distilled().save(folder)
+    assert torch.equal(distilled_for(CLASSES, folder)[1], distilled().labels)
+    with pytest.raises(StaleFileError, match="is not of this data set") as caught:
+        distilled_for(("cat", "fox"), folder)
+    assert advice.explained(caught.value).endswith("Make it again with: dvc repro -f distill@pets-vit")
 
 
 def test_a_set_that_lacks_a_class_is_refused_even_for_its_own_classes() -> None:

@@ -132,15 +132,9 @@ def section(spec: type[Spec]) -> Check:
     return lambda value, key: parse(spec, value, key)
 
 
-def setting(check: Check, about: str = "", *, paper: str = "") -> Any:
-    """A dataclass field that :func:`parse` validates with `check`.
-
-    Args:
-        check: of its value.
-        about: what it is, in a sentence that docs and help print.
-        paper: its value in the paper, where one is stated.
-    """
-    return field(metadata={"check": check, "about": about, "paper": paper})
+def setting(check: Check) -> Any:
+    """A dataclass field that :func:`parse` validates with `check`; the text below it says what it is."""
+    return field(metadata={"check": check})
 
 
 def parse(spec: type[Spec], mapping: Any, key: str = "") -> Spec:

@@ -14,43 +14,32 @@ from lgm_core.settings.method import AugmentSettings
 class ProbeSettings:
     """Evaluation by linear probing (write-up A.3)."""
 
-    epochs: int = setting(checks.integer(1), "passes over a small training set", paper="1000")
-    full_epochs: int = setting(checks.integer(1), "passes over the full data set", paper="100")
-    batch_size: int = setting(checks.integer(1), "images per step", paper="100")
-    learning_rate: float = setting(
-        checks.number(above=0),
-        "for a batch of 256; scaled by `batch_size / 256`, cosine decay to 0",
-        paper="0.001",
-    )
-    head_std: float = setting(
-        checks.number(0), "standard deviation of the initial head's weights", paper="0.01"
-    )
-    seeds: int = setting(
-        checks.integer(1), "runs; tables show mean ± standard deviation over them", paper="5"
-    )
-    random_seeds: int = setting(checks.integer(1), "draws of the Random baseline", paper="10")
-    view_rounds: int = setting(
-        checks.integer(1),
-        "rounds of training views made of each image; fewer than epochs are visited again in random order",
-        paper="= epochs",
-    )
-    full_view_rounds: int = setting(
-        checks.integer(1), "the same for the full data set, in the feature cache", paper="= full_epochs"
-    )
-    patience: int = setting(
-        checks.integer(0),
-        "0 reports the final epoch; n stops after n epochs without a better accuracy on held-out *training* "
-        "images, never on the test set",
-        paper="0",
-    )
-    holdout: float = setting(
-        checks.number(above=0, maximum=0.5),
-        "share of the training images held out for that, and for choosing ridge's penalty",
-        paper="0.1",
-    )
-    augment: AugmentSettings = setting(
-        checks.section(AugmentSettings), "training views", paper="flip and crop"
-    )
+    epochs: int = setting(checks.integer(1))
+    """Passes over a small training set. Paper: 1000."""
+    full_epochs: int = setting(checks.integer(1))
+    """Passes over the full data set. Paper: 100."""
+    batch_size: int = setting(checks.integer(1))
+    """Images per step. Paper: 100."""
+    learning_rate: float = setting(checks.number(above=0))
+    """For a batch of 256; scaled by `batch_size / 256`, cosine decay to 0. Paper: 0.001."""
+    head_std: float = setting(checks.number(0))
+    """Standard deviation of the initial head's weights. Paper: 0.01."""
+    seeds: int = setting(checks.integer(1))
+    """Runs; tables show mean ± standard deviation over them. Paper: 5."""
+    random_seeds: int = setting(checks.integer(1))
+    """Draws of the Random baseline. Paper: 10."""
+    view_rounds: int = setting(checks.integer(1))
+    """Rounds of training views made of each image; fewer than epochs are visited again in random order.
+    Paper: = epochs."""
+    full_view_rounds: int = setting(checks.integer(1))
+    """The same for the full data set, in the feature cache. Paper: = full_epochs."""
+    patience: int = setting(checks.integer(0))
+    """0 reports the final epoch; n stops after n epochs without a better accuracy on held-out *training*
+    images, never on the test set. Paper: 0."""
+    holdout: float = setting(checks.number(above=0, maximum=0.5))
+    """Share of the training images held out for that, and for choosing ridge's penalty. Paper: 0.1."""
+    augment: AugmentSettings = setting(checks.section(AugmentSettings))
+    """Training views. Paper: flip and crop."""
 
     @classmethod
     def paper(cls, **changes: Any) -> ProbeSettings:
@@ -87,6 +76,9 @@ class ProbeSettings:
 class AlignmentSettings:
     """Mutual k-nearest-neighbour alignment (Huh et al. 2024)."""
 
-    neighbors: int = setting(checks.integer(1), "k of mutual k-NN", paper="10")
-    samples: int = setting(checks.integer(2), "test images that are compared", paper="1000")
-    seed: int = setting(checks.integer(0), "of their choice", paper="0")
+    neighbors: int = setting(checks.integer(1))
+    """K of mutual k-NN. Paper: 10."""
+    samples: int = setting(checks.integer(2))
+    """Test images that are compared. Paper: 1000."""
+    seed: int = setting(checks.integer(0))
+    """Of their choice. Paper: 0."""

@@ -18,101 +18,64 @@ WHOLE_BANK = "all"
 class AugmentSettings:
     """Random view of an image: flip, then random resized crop, then Gaussian noise (write-up A.2)."""
 
-    flip_probability: float = setting(checks.number(0, 1), "chance of a mirrored view", paper="0.5")
-    crop_scale: tuple[float, float] = setting(
-        checks.interval(0, 1),
-        "share of the image's area that the window covers, low and high",
-        paper="0.08, 1",
-    )
-    crop_ratio: tuple[float, float] = setting(
-        checks.interval(0), "width over height of the window, low and high", paper="3/4, 4/3"
-    )
-    noise_mean: float = setting(
-        checks.number(),
-        "mean of the noise; the first public release of the original used 0.5, fixed later",
-        paper="0",
-    )
-    noise_std: float = setting(checks.number(0), "standard deviation of the noise", paper="0.2")
-    noise_probability: float = setting(checks.number(0, 1), "chance of noise in a view", paper="0.5")
+    flip_probability: float = setting(checks.number(0, 1))
+    """Chance of a mirrored view. Paper: 0.5."""
+    crop_scale: tuple[float, float] = setting(checks.interval(0, 1))
+    """Share of the image's area that the window covers, low and high. Paper: 0.08, 1."""
+    crop_ratio: tuple[float, float] = setting(checks.interval(0))
+    """Width over height of the window, low and high. Paper: 3/4, 4/3."""
+    noise_mean: float = setting(checks.number())
+    """Mean of the noise; the first public release of the original used 0.5, fixed later. Paper: 0."""
+    noise_std: float = setting(checks.number(0))
+    """Standard deviation of the noise. Paper: 0.2."""
+    noise_probability: float = setting(checks.number(0, 1))
+    """Chance of noise in a view. Paper: 0.5."""
 
 
 @dataclass(frozen=True)
 class MethodSettings:
     """Linear Gradient Matching, every setting of it (PROTOCOL: objective, images, optimiser)."""
 
-    ipc: int = setting(checks.integer(1), "synthetic images per class", paper="1")
-    steps: int = setting(checks.integer(1), "updates of the images", paper="5000")
-    aug_rounds: int = setting(
-        checks.integer(1),
-        "K, views of every synthetic image in each step (Eq. 5)",
-        paper="10 (3 on ImageNet-1k)",
-    )
-    augment: AugmentSettings | str = setting(
-        checks.either(NO_AUGMENTATION, checks.section(AugmentSettings)),
-        "random views: flip → random resized crop inside the image → noise; or `none`",
-        paper="see below",
-    )
-    head_init: str = setting(
-        checks.choice("normal", "linear"),
-        "how a random head is drawn: `normal`, W ~ N(0, head_std²) and b = 0; `linear`, both U(-F^-½, F^-½) "
-        "as `nn.Linear` draws them",
-        paper="`normal`",
-    )
-    head_std: float = setting(
-        checks.number(0),
-        "standard deviation of W; the write-up's §3.1 says 1, the code of the original 0.01",
-        paper="0.01",
-    )
-    head_draws: int = setting(
-        checks.integer(1),
-        "M, heads per step; the loss is the mean over M cosines. They share the features, so they are nearly "
-        "free",
-        paper="1",
-    )
-    include_bias: bool = setting(
-        checks.boolean, "one cosine over the gradients of W and b together, or of W alone", paper="`true`"
-    )
-    real_batch: int | str = setting(
-        checks.either(WHOLE_BANK, checks.integer(1)),
-        "real features per step, or `all` for the whole cached bank",
-        paper="K · classes",
-    )
-    parameterization: str = setting(
-        checks.choice("pyramid", "pixels"), "`pyramid` of levels 1, 2, 4, … or `pixels`", paper="`pyramid`"
-    )
-    init: str = setting(
-        checks.choice("normal", "zero"),
-        "levels start as N(0, 1) divided by their number, or `zero`",
-        paper="`normal`",
-    )
-    pyramid_start: int = setting(
-        checks.integer(1), "side in pixels of the finest level at the start", paper="1"
-    )
-    growth_interval: int = setting(
-        checks.integer(1), "steps until the next finer level is added", paper="200"
-    )
-    decorrelate_color: bool = setting(
-        checks.boolean,
-        "optimise in the decorrelated colour space of Olah et al. (2017)",
-        paper="`true`",
-    )
-    resolution: int = setting(
-        checks.integer(8, 4096),
-        "side in pixels of synthetic images, and of real ones before cropping",
-        paper="256",
-    )
-    input_size: int = setting(
-        checks.integer(8, 4096), "side in pixels of what the backbones see", paper="224"
-    )
-    optimizer: str = setting(checks.choice("adam", "sgd"), "of the images: `adam` or `sgd`", paper="`adam`")
-    learning_rate: float = setting(
-        checks.number(above=0, maximum=1e6), "step size of the optimiser", paper="0.002"
-    )
-    learning_rate_schedule: str = setting(
-        checks.choice("constant", "cosine"),
-        "`constant`, or `cosine`: half a cosine down to 0",
-        paper="`constant`",
-    )
+    ipc: int = setting(checks.integer(1))
+    """Synthetic images per class. Paper: 1."""
+    steps: int = setting(checks.integer(1))
+    """Updates of the images. Paper: 5000."""
+    aug_rounds: int = setting(checks.integer(1))
+    """K, views of every synthetic image in each step (Eq. 5). Paper: 10 (3 on ImageNet-1k)."""
+    augment: AugmentSettings | str = setting(checks.either(NO_AUGMENTATION, checks.section(AugmentSettings)))
+    """Random views: flip → random resized crop inside the image → noise; or `none`. Paper: see below."""
+    head_init: str = setting(checks.choice("normal", "linear"))
+    """How a random head is drawn: `normal`, W ~ N(0, head_std²) and b = 0; `linear`, both U(-F^-½, F^-½) as
+    `nn.Linear` draws them. Paper: `normal`."""
+    head_std: float = setting(checks.number(0))
+    """Standard deviation of W; the write-up's §3.1 says 1, the code of the original 0.01. Paper: 0.01."""
+    head_draws: int = setting(checks.integer(1))
+    """M, heads per step; the loss is the mean over M cosines. They share the features, so they are nearly
+    free. Paper: 1."""
+    include_bias: bool = setting(checks.boolean)
+    """One cosine over the gradients of W and b together, or of W alone. Paper: `true`."""
+    real_batch: int | str = setting(checks.either(WHOLE_BANK, checks.integer(1)))
+    """Real features per step, or `all` for the whole cached bank. Paper: K · classes."""
+    parameterization: str = setting(checks.choice("pyramid", "pixels"))
+    """`pyramid` of levels 1, 2, 4, … or `pixels`. Paper: `pyramid`."""
+    init: str = setting(checks.choice("normal", "zero"))
+    """Levels start as N(0, 1) divided by their number, or `zero`. Paper: `normal`."""
+    pyramid_start: int = setting(checks.integer(1))
+    """Side in pixels of the finest level at the start. Paper: 1."""
+    growth_interval: int = setting(checks.integer(1))
+    """Steps until the next finer level is added. Paper: 200."""
+    decorrelate_color: bool = setting(checks.boolean)
+    """Optimise in the decorrelated colour space of Olah et al. (2017). Paper: `true`."""
+    resolution: int = setting(checks.integer(8, 4096))
+    """Side in pixels of synthetic images, and of real ones before cropping. Paper: 256."""
+    input_size: int = setting(checks.integer(8, 4096))
+    """Side in pixels of what the backbones see. Paper: 224."""
+    optimizer: str = setting(checks.choice("adam", "sgd"))
+    """Of the images: `adam` or `sgd`. Paper: `adam`."""
+    learning_rate: float = setting(checks.number(above=0, maximum=1e6))
+    """Step size of the optimiser. Paper: 0.002."""
+    learning_rate_schedule: str = setting(checks.choice("constant", "cosine"))
+    """`constant`, or `cosine`: half a cosine down to 0. Paper: `constant`."""
 
     def __post_init__(self) -> None:
         if self.input_size > self.resolution:
@@ -181,8 +144,10 @@ class FeatureSettings:
 class CheckpointSettings:
     """How often a distillation saves its state; after either, whichever comes first."""
 
-    steps: int = setting(checks.integer(1), "steps between two checkpoints")
-    minutes: float = setting(checks.number(0), "minutes between two checkpoints")
+    steps: int = setting(checks.integer(1))
+    """Steps between two checkpoints."""
+    minutes: float = setting(checks.number(0))
+    """Minutes between two checkpoints."""
 
 
 # Features and baselines are made once for all variants.

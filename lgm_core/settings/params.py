@@ -116,15 +116,11 @@ def _changes(value: Any, key: str) -> dict[str, Any]:
 class VariantSettings:
     """Variants of the method, by group: name → settings that differ."""
 
-    ablation: dict[str, dict[str, Any]] = setting(
-        _named(_changes, fewest=0),
-        "name → settings of the method that differ: the rows of Table 3 and Figure 5; `{}` for none",
-    )
-    rounds: dict[str, dict[str, Any]] = setting(
-        _named(_changes, fewest=0),
-        "name → settings that differ, one for each number of augmentation rounds in Figure 3; the method "
-        "itself is a point of its own; `{}` for none",
-    )
+    ablation: dict[str, dict[str, Any]] = setting(_named(_changes, fewest=0))
+    """Name → settings of the method that differ: the rows of Table 3 and Figure 5; `{}` for none."""
+    rounds: dict[str, dict[str, Any]] = setting(_named(_changes, fewest=0))
+    """Name → settings that differ, one for each number of augmentation rounds in Figure 3; the method itself
+    is a point of its own; `{}` for none."""
 
 
 # Shared by all stages of a data set, so that no override can tell them different things.
@@ -146,62 +142,42 @@ def _overrides(value: Any, key: str) -> dict[str, dict[str, Any]]:
 class Groups:
     """Everything beside the method's own settings."""
 
-    suite: str = setting(
-        checks.name,
-        "name of the folder under `results/` and `metrics/`; results of different suites live side by side",
-    )
-    seed: int = setting(
-        checks.integer(0),
-        "root of all random draws; every draw is named, so the same settings give the same result",
-    )
-    datasets: dict[str, DatasetSource] = setting(
-        _named(_source(DatasetSource)),
-        "short name → source: a published data set, `folder:<path>`, `torch/<name>`, `hfds/<repository>`, "
-        "`toy:<name>`, `digits`; [data.md](data.md) has them all",
-    )
-    backbones: dict[str, BackboneSource] = setting(
-        _named(_source(BackboneSource)),
-        "short name → source: a built-in row, `timm:<tag>`, `open_clip:<model>/<pretrained>`; or a mapping "
-        "with `source` and `checkpoint`; [backbones.md](backbones.md) has them all",
-    )
-    figure_backbones: dict[str, BackboneSource] = setting(
-        _named(_source(BackboneSource), fewest=0),
-        "backbones that Figure 8 alone may show, `{}` for none: the paper distils ArtBench with DINO v1, "
-        "which no table compares",
-    )
-    normalization: str = setting(
-        checks.choice("pretrained", "imagenet"),
-        "`pretrained`: the statistics each backbone was pretrained with; `imagenet`: ImageNet's for all, as "
-        "the public code of the original paper did",
-    )
-    real_rounds: int = setting(
-        checks.integer(1), "augmentation rounds of the real images in the feature cache"
-    )
-    tables: dict[str, Shown] = setting(
-        _named(_shown),
-        "table → the data sets it shows, `left` and `right` or `dataset`; `none` leaves a place empty, and a "
-        "table without a data set out",
-    )
-    own_tables: dict[str, Shown] = setting(
-        _named(_shown, fewest=0),
-        "name → `kind`, `left` and `right` of a table of one's own, which `dvc repro tables@<name>` makes; "
-        "`{}` for none",
-    )
-    figures: dict[str, Shown] = setting(
-        _named(_shown),
-        "figure → the data sets and the distilling `source` it shows; Figure 5 shows Table 3's data set",
-    )
-    variants: VariantSettings = setting(checks.section(VariantSettings), "variants of the method")
-    probe: ProbeSettings = setting(checks.section(ProbeSettings), "linear probes")
-    alignment: AlignmentSettings = setting(checks.section(AlignmentSettings), "mutual k-NN")
-    checkpoint: CheckpointSettings = setting(
-        checks.section(CheckpointSettings), "how often a distillation saves its state"
-    )
-    dataset_overrides: dict[str, dict[str, Any]] = setting(
-        _overrides,
-        "data set → settings of distillation that differ for it; `{}` for none",
-        paper="ImageNet-1k: 3 rounds",
-    )
+    suite: str = setting(checks.name)
+    """Name of the folder under `results/` and `metrics/`; results of different suites live side by side."""
+    seed: int = setting(checks.integer(0))
+    """Root of all random draws; every draw is named, so the same settings give the same result."""
+    datasets: dict[str, DatasetSource] = setting(_named(_source(DatasetSource)))
+    """Short name → source: a published data set, `folder:<path>`, `torch/<name>`, `hfds/<repository>`,
+    `toy:<name>`, `digits`; [data.md](data.md) has them all."""
+    backbones: dict[str, BackboneSource] = setting(_named(_source(BackboneSource)))
+    """Short name → source: a built-in row, `timm:<tag>`, `open_clip:<model>/<pretrained>`; or a mapping with
+    `source` and `checkpoint`; [backbones.md](backbones.md) has them all."""
+    figure_backbones: dict[str, BackboneSource] = setting(_named(_source(BackboneSource), fewest=0))
+    """Backbones that Figure 8 alone may show, `{}` for none: the paper distils ArtBench with DINO v1, which
+    no table compares."""
+    normalization: str = setting(checks.choice("pretrained", "imagenet"))
+    """`pretrained`: the statistics each backbone was pretrained with; `imagenet`: ImageNet's for all, as the
+    public code of the original paper did."""
+    real_rounds: int = setting(checks.integer(1))
+    """Augmentation rounds of the real images in the feature cache."""
+    tables: dict[str, Shown] = setting(_named(_shown))
+    """Table → the data sets it shows, `left` and `right` or `dataset`; `none` leaves a place empty, and a
+    table without a data set out."""
+    own_tables: dict[str, Shown] = setting(_named(_shown, fewest=0))
+    """Name → `kind`, `left` and `right` of a table of one's own, which the stage `tables@<name>` makes; `{}`
+    for none."""
+    figures: dict[str, Shown] = setting(_named(_shown))
+    """Figure → the data sets and the distilling `source` it shows; Figure 5 shows Table 3's data set."""
+    variants: VariantSettings = setting(checks.section(VariantSettings))
+    """Variants of the method."""
+    probe: ProbeSettings = setting(checks.section(ProbeSettings))
+    """Linear probes."""
+    alignment: AlignmentSettings = setting(checks.section(AlignmentSettings))
+    """Mutual k-NN."""
+    checkpoint: CheckpointSettings = setting(checks.section(CheckpointSettings))
+    """How often a distillation saves its state."""
+    dataset_overrides: dict[str, dict[str, Any]] = setting(_overrides)
+    """Data set → settings of distillation that differ for it; `{}` for none. Paper: ImageNet-1k: 3 rounds."""
 
 
 _GROUP_KEYS = tuple(entry.name for entry in fields(Groups))

@@ -9,31 +9,25 @@ import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
+from image_zoo import BROKEN, noise
 from PIL import Image
 
 from lgm_core.data.integrity import Inspection, Watched, digest, unchanged
 from lgm_core.data.sources import load_images, load_splits
-from lgm_core.distilled import load_distilled
 from lgm_core.features.extraction import extract_features
-from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.errors import FileError, InputError, MissingFileError, StaleFileError
+from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.ranks import Ranks
-from lgm_core.foundation.store import write_tensors
-from lgm_core.images import ImageSet, decode_file
+from lgm_core.foundation.sources import DatasetSource
+from lgm_core.images import ImageSet
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.params import Params
+from stages.advice import explained
 
-SOURCE = {"source": "folder:set"}
-MADE_BY = "dvc repro -f features@set-x"
-
-
-def picture(seed: int, side: int = 12) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = DatasetSource("folder:set")
 
 
 @pytest.fixture
@@ -47,7 +41,7 @@ def data(tmp_path: Path) -> Path:
     ):
         folder = tmp_path / "data" / "set" / split / name
         folder.mkdir(parents=True, exist_ok=True)
-        picture(number).save(folder / f"{index}.png")
+        noise(12, 12, number).save(folder / f"{index}.png")
     return tmp_path / "data"
 
 
@@ -68,101 +62,6 @@ def kept(data: Path) -> Path:
     inspection.finish()
     inspection.save(folder)
     return folder
-
-
-# The zoo
-
-
-def _half(path: Path) -> None:
-    picture(0, 64).save(path, "JPEG")
-    path.write_bytes(path.read_bytes()[:900])
-
-
-def _half_png(path: Path) -> None:
-    picture(0, 64).save(path, "PNG")
-    path.write_bytes(path.read_bytes()[:900])
-
-
-def _huge(path: Path) -> None:
-    """A small file that says it has 400 million pixels."""
-    Image.new("1", (20000, 20000)).save(path, "PNG")
-
-
-def _float(path: Path) -> None:
-    Image.fromarray(np.ones((4, 4), dtype=np.float32)).save(path, "TIFF")
-
-
-def _link(path: Path) -> None:
-    path.symlink_to(path.parent / "gone" / "away.png")
-
-
-BROKEN: dict[str, Callable[[Path], Any]] = {
-    "half.jpg": _half,
-    "half.png": _half_png,
-    "zero.png": lambda path: path.write_bytes(b""),
-    "text.jpg": lambda path: path.write_text("no image"),
-    "huge.png": _huge,
-    "float.tif": _float,
-    "link.png": _link,
-    "ünï cödé – 猫.png": lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n"),
-}
-
-
-def _animated(path: Path) -> None:
-    frames = [Image.new("RGB", (8, 8), color) for color in ((255, 0, 0), (0, 255, 0))]
-    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:])
-
-
-def _sixteen(path: Path) -> None:
-    Image.fromarray(np.full((8, 8), 200 * 257, dtype=np.uint16)).save(path, "PNG")
-
-
-def _palette(path: Path) -> None:
-    Image.new("RGB", (8, 8), (255, 0, 0)).convert("P", palette=Image.Palette.ADAPTIVE).save(path, "PNG")
-
-
-def _transparent_palette(path: Path) -> None:
-    image = Image.new("P", (8, 8), 0)
-    image.putpalette([255, 0, 0, 0, 0, 0])
-    image.save(path, "PNG", transparency=1)
-
-
-def _linked(path: Path) -> None:
-    Image.new("RGB", (8, 8), (255, 0, 0)).save(path.parent.parent / "elsewhere.png")
-    path.symlink_to(path.parent.parent / "elsewhere.png")
-
-
-def solid(mode: str, color: Any, form: str) -> Callable[[Path], None]:
-    return lambda path: Image.new(mode, (8, 8), color).save(path, form)
-
-
-RED, GREY = (255, 0, 0), (200, 200, 200)
-SOUND: dict[str, tuple[Callable[[Path], None], tuple[int, int, int]]] = {
-    "cmyk.jpg": (solid("CMYK", (0, 255, 255, 0), "JPEG"), (254, 0, 0)),
-    "sixteen.png": (_sixteen, GREY),
-    "palette.png": (_palette, RED),
-    "palette transparent.png": (_transparent_palette, RED),
-    "grey.png": (solid("L", 200, "PNG"), GREY),
-    "grey alpha.png": (solid("LA", (200, 128), "PNG"), GREY),
-    "transparent.png": (solid("RGBA", (255, 0, 0, 100), "PNG"), RED),
-    "bilevel.png": (solid("1", 1, "PNG"), (255, 255, 255)),
-    "animated.gif": (_animated, RED),
-    "a png.jpg": (solid("RGB", RED, "PNG"), RED),
-    "A JPEG.PNG": (solid("RGB", GREY, "JPEG"), GREY),
-    "ünï cödé – 猫.webp": (solid("RGB", GREY, "WEBP"), GREY),
-    "link.png": (_linked, RED),
-}
-
-
-@pytest.mark.parametrize("name", SOUND)
-def test_unusual_images_become_the_right_rgb(data: Path, name: str) -> None:
-    make, expected = SOUND[name]
-    folder = data / "set" / "train" / "cat"
-    make(folder / name)
-    images = load_images(SOURCE, "train", data)
-    decoded = images.decode(images.names.index(f"train/cat/{name}"))
-    assert decoded.mode == "RGB"
-    assert np.abs(np.asarray(decoded).astype(int) - expected).max() <= 3
 
 
 def test_every_image_that_cannot_be_decoded_is_listed_in_one_message(data: Path) -> None:
@@ -230,29 +129,10 @@ def test_an_image_that_is_back_is_told_of(data: Path) -> None:
 
 
 def test_decoders_can_be_sent_to_other_processes(data: Path) -> None:
-    for source in (SOURCE, {"source": "digits"}, {"source": "toy:shapes"}):
+    for source in (SOURCE, DatasetSource("digits"), DatasetSource("toy:shapes")):
         images = load_images(source, "train", data)
         again: ImageSet = pickle.loads(pickle.dumps(images))
         assert digest(again.decode(3)) == digest(images.decode(3))
-
-
-def test_files_that_are_no_images_by_name_are_told_of(data: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (data / "set" / "train" / "cat" / "photo.dat").write_bytes(b"x")
-    (data / "set" / "train" / "cat" / "README").write_bytes(b"x")
-    assert len(load_images(SOURCE, "train", data)) == 6
-    assert "2 files in" in caplog.text
-    assert "README" in caplog.text
-
-
-def test_linked_folders_are_followed_once(data: Path) -> None:
-    cat = data / "set" / "train" / "cat"
-    (data / "more").mkdir()
-    picture(90).save(data / "more" / "far.png")
-    (cat / "more").symlink_to(data / "more")
-    (cat / "loop").symlink_to(cat)
-    names = load_images(SOURCE, "train", data).names
-    assert "train/cat/more/far.png" in names
-    assert len(names) == 7
 
 
 # Classes
@@ -325,7 +205,7 @@ def test_different_images_are_no_duplicates(data: Path, caplog: pytest.LogCaptur
 
 
 def check(data: Path, folder: Path) -> ImageSet:
-    return unchanged(load_images(SOURCE, "train", data), "train", folder, made_by=MADE_BY)
+    return unchanged(load_images(SOURCE, "train", data), "train", folder)
 
 
 def test_unchanged_data_pass_without_a_word(data: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -335,7 +215,7 @@ def test_unchanged_data_pass_without_a_word(data: Path, caplog: pytest.LogCaptur
 
 
 def _add(cat: Path) -> None:
-    picture(50).save(cat / "new.png")
+    noise(12, 12, 50).save(cat / "new.png")
 
 
 def _remove(cat: Path) -> None:
@@ -351,17 +231,18 @@ def _move_to_dog(cat: Path) -> None:
 
 
 def _resize(cat: Path) -> None:
-    picture(50, 20).save(cat / "1.png")
+    noise(20, 20, 50).save(cat / "1.png")
 
 
 @pytest.mark.parametrize("change", [_add, _remove, _swap, _move_to_dog, _resize])
-def test_a_changed_folder_is_noticed_with_the_stage_to_run(
+def test_a_changed_folder_is_noticed_and_the_features_are_stale(
     data: Path, change: Callable[[Path], None]
 ) -> None:
     folder = kept(data)
     change(data / "set" / "train" / "cat")
-    with pytest.raises(InputError, match=f"are not those whose features were cached.*{MADE_BY}"):
+    with pytest.raises(StaleFileError, match=r"is of other train images: .* since it was cached") as caught:
         check(data, folder)
+    assert caught.value.path == folder
 
 
 def _overwrite(path: Path) -> None:
@@ -377,8 +258,9 @@ def test_an_image_of_the_same_size_and_date_is_noticed_when_it_is_opened(data: P
     _overwrite(data / "set" / "train" / "cat" / "1.png")
     images = check(data, folder)
     images.decode(0)
-    with pytest.raises(InputError, match=f"cat/1.png is not the image it was.*{MADE_BY}"):
+    with pytest.raises(StaleFileError, match=r"of other images: train/cat/1\.png changed since") as caught:
         images.decode(1)
+    assert caught.value.path == folder
 
 
 def test_a_copied_data_set_may_have_other_dates(data: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -388,86 +270,53 @@ def test_a_copied_data_set_may_have_other_dates(data: Path, caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING):
         images = check(data, folder)
     assert "other dates" in caplog.text
-    assert MADE_BY in caplog.text
+    assert str(folder) in caplog.text
     images.decode(2)
 
 
 def test_features_without_an_inspection_are_not_trusted(data: Path) -> None:
     (data.parent / "features").mkdir()
-    with pytest.raises(InputError, match=MADE_BY):
+    with pytest.raises(MissingFileError) as caught:
         check(data, data.parent / "features")
+    assert caught.value.path == data.parent / "features" / "images.safetensors"
+
+
+def test_what_to_run_is_told_of_missing_and_stale_features(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data.parent)
+    Path("params.yaml").write_bytes((ROOT / "suites" / "embedded.yaml").read_bytes())
+    folder = Layout(Path(), "embedded").cell("set", "lite0").features
+    with pytest.raises(FileError) as missing:
+        check(data, folder)
+    assert explained(missing.value).endswith(" Make it with: dvc repro features@set-lite0")
+    folder.parent.mkdir(parents=True)
+    kept(data).rename(folder)
+    (data / "set" / "train" / "cat" / "1.png").unlink()
+    with pytest.raises(FileError) as stale:
+        check(data, folder)
+    assert explained(stale.value).endswith(" Make it again with: dvc repro -f features@set-lite0")
+
+
+def test_a_link_to_a_file_that_is_gone_is_a_change(data: Path) -> None:
+    path = data / "set" / "train" / "cat" / "1.png"
+    path.rename(data / "elsewhere.png")
+    path.symlink_to(data / "elsewhere.png")
+    folder = kept(data)
+    (data / "elsewhere.png").unlink()
+    with pytest.raises(StaleFileError, match="files changed since it was cached"):
+        check(data, folder)
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 6), ("test", 4)])
+def test_either_split_is_compared_with_itself(data: Path, split: str, count: int) -> None:
+    images = unchanged(load_images(SOURCE, split, data), split, kept(data))
+    assert [images.decode(index).size for index in range(count)] == [(12, 12)] * count
 
 
 def test_toy_images_are_compared_too(tmp_path: Path) -> None:
-    source = {"source": "toy:shapes"}
-    images = load_images(source, "train", tmp_path)
+    images = load_images(DatasetSource("toy:shapes"), "train", tmp_path)
     watched = Watched(images)
     watched(0)
     assert watched.digests[0] == digest(images.decode(0))
     assert watched.digests[1] == 0
-
-
-# Distilled sets
-
-CLASSES = ("cat", "dog")
-
-
-def _write(folder: Path, images: torch.Tensor, labels: list[int], classes: tuple[str, ...] = CLASSES) -> None:
-    write_tensors(
-        folder / "images.safetensors",
-        {"images": images, "labels": torch.tensor(labels)},
-        {"classes": list(classes)},
-    )
-
-
-IMAGES = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-
-
-def test_a_distilled_set_that_fits_is_read(tmp_path: Path) -> None:
-    _write(tmp_path, IMAGES, [0, 1])
-    images, labels = load_distilled(tmp_path, CLASSES, made_by="x")
-    assert torch.equal(images, IMAGES)
-    assert labels.tolist() == [0, 1]
-
-
-@pytest.mark.parametrize(
-    ("images", "labels", "classes"),
-    [
-        (IMAGES, [0, 2], CLASSES),
-        (IMAGES, [0, 0], CLASSES),
-        (IMAGES, [-1, 1], CLASSES),
-        (IMAGES[:1], [0, 1], CLASSES),
-        (IMAGES[:, 0], [0, 1], CLASSES),
-        (IMAGES * 255, [0, 1], CLASSES),
-        (IMAGES * float("nan"), [0, 1], CLASSES),
-        (IMAGES, [0, 1], ("dog", "cat")),
-        (IMAGES, [0, 1], ("cat", "dog", "emu")),
-    ],
-)
-def test_a_distilled_set_that_does_not_fit_is_refused(
-    tmp_path: Path, images: torch.Tensor, labels: list[int], classes: tuple[str, ...]
-) -> None:
-    _write(tmp_path, images, labels, classes)
-    with pytest.raises(InputError, match="Distil again with: dvc repro x"):
-        load_distilled(tmp_path, CLASSES, made_by="dvc repro x")
-
-
-def test_features_that_are_not_finite_are_refused(
-    data: Path, params: Callable[..., Params], tiny_backbone: Callable[..., FrozenBackbone]
-) -> None:
-    backbone = tiny_backbone()
-    with torch.no_grad():
-        list(backbone.model.parameters())[-1][0] = float("inf")
-    with pytest.raises(InputError, match="not finite"):
-        extract_features(
-            backbone, load_splits(SOURCE, data), params(resolution=16, input_size=8).features(), seed=0
-        )
-
-
-def test_decoding_never_reads_half_an_image(data: Path) -> None:
-    from PIL import ImageFile
-
-    assert not ImageFile.LOAD_TRUNCATED_IMAGES
-    _half(data / "half.jpg")
-    with pytest.raises(InputError, match=r"half\.jpg cannot be decoded"):
-        decode_file(data / "half.jpg")

@@ -15,7 +15,9 @@ from lgm_core.data.catalogue import about
 from lgm_core.data.sources import load_images, load_splits
 from lgm_core.data.toy import sets as toydata
 from lgm_core.data.toy.drawing import SHAPES, TEXTURES, Nuisance, draw_scene, far_color, mask
+from lgm_core.data.toy.patterns import STYLES, draw_linework
 from lgm_core.data.toy.sets import ROWS, toy_image
+from lgm_core.foundation.sources import DatasetSource
 from lgm_core.images import ImageSet
 
 
@@ -123,11 +125,29 @@ def test_shape_lies_within_its_nuisance() -> None:
         assert share == pytest.approx(np.pi * (0.9 * radius) ** 2, rel=0.15)
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_every_style_of_linework_is_dark_ink_within_the_shape_on_light_paper(style: str) -> None:
+    placed = (SHAPES["circle"], np.array([0.5, 0.5]), 0.4, 0.3)
+    ink = STYLES[style](np.random.default_rng(0), placed)
+    assert ink.shape == (64, 64)
+    assert (ink.min(), ink.max() > 0.5) == (0, True)
+    assert not ink[mask(placed[0], placed[1], 0.45, 0.3, 64) == 0].any()
+    picture = _pixels(draw_linework(np.random.default_rng(0), style))
+    assert np.median(picture) > 0.75
+    assert picture.min() < 0.5
+
+
+def test_styles_of_linework_differ_in_their_ink() -> None:
+    placed = (SHAPES["circle"], np.array([0.5, 0.5]), 0.4, 0.3)
+    shares = {style: draw(np.random.default_rng(0), placed).mean() for style, draw in STYLES.items()}
+    assert shares["silhouette"] > shares["crosshatching"] > shares["hatching"] > shares["stippling"] > 0
+
+
 # The sets that stand in for others
 
 
 def splits(name: str) -> tuple[ImageSet, ImageSet]:
-    return load_splits({"source": f"toy:{name}"}, Path())
+    return load_splits(DatasetSource(f"toy:{name}"), Path())
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -156,7 +176,7 @@ def test_the_caption_says_what_the_set_is(name: str) -> None:
 
 
 def test_sets_without_backgrounds_have_no_groups() -> None:
-    images = load_images({"source": "toy:stars"}, "test", Path())
+    images = load_images(DatasetSource("toy:stars"), "test", Path())
     assert images.groups is None
     assert images.group_names == ()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, distributed
 
 from lgm_core.features.extraction import extract_features
 from lgm_core.foundation.errors import InputError
@@ -67,6 +67,26 @@ def test_sums_gradients_and_gathers_over_three_ranks(tmp_path: Path) -> None:
         # d(Σ total²)/d(own) = 2 · total on every rank, whose loss is the same one.
         expected = (Ranks(rank, 3), [6.0, 6.0], [12.0, 12.0], gathered[rank], [0, 1, 2])
         assert (tmp_path / str(rank)).read_text() == repr(expected)
+
+
+@pytest.mark.parametrize("what", ["sum", "send", "receive", "collect"])
+def test_a_rank_that_does_not_answer_is_an_error_that_says_so(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*arguments: object, **named: object) -> None:
+        raise RuntimeError("Connection closed by peer\nand a long trace")
+
+    for name in ("all_reduce", "send", "recv", "all_gather_object"):
+        monkeypatch.setattr(distributed, name, gone)
+    rows, first, second = torch.zeros(1, 2), Ranks(0, 2), Ranks(1, 2)
+    asking = {
+        "sum": lambda: first.sum(rows),
+        "send": lambda: second.gather(rows, [1, 1]),
+        "receive": lambda: first.gather(rows, [1, 1]),
+        "collect": lambda: first.collect("x"),
+    }
+    with pytest.raises(InputError, match=r"Another rank has ended .*\(Connection closed by peer\)\. Run"):
+        asking[what]()
 
 
 def _bank() -> RealBank:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from method.toy_runs import assert_same
-from torch import Tensor
 
 from lgm_core.foundation.errors import InputError
-from lgm_core.foundation.ranks import Ranks
+from lgm_core.foundation.provenance import versions
+from lgm_core.method import resuming
 from lgm_core.method.distiller import Distiller
 from lgm_core.method.real import RealBank
-from lgm_core.method.resuming import Checkpoints, Keeper, differences, map_rows, run_facts
+from lgm_core.method.resuming import Checkpoints, Keeper, differences, run_facts
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import CheckpointSettings, MethodSettings
 
@@ -162,11 +161,21 @@ def test_a_run_that_is_asked_to_end_saves_first(tmp_path: Path, distiller: Calla
     ],
 )
 def test_seed_data_weights_and_settings_make_another_run(
-    distiller: Callable[..., Distiller], change: dict[str, Any], key: str
+    distiller: Callable[..., Distiller], change: dict[str, Any], key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(resuming, "loaded_code", lambda: "code")  # takes long to read
     one, again, other = (run_facts(distiller(**given)) for given in ({}, {}, change))
     assert one == again
     assert [text.partition(":")[0] for text in differences(one, other)] == [key]
+
+
+def test_code_versions_and_what_the_caller_says_are_part_of_a_run(
+    distiller: Callable[..., Distiller],
+) -> None:
+    one, other = run_facts(distiller(), dataset="pets"), run_facts(distiller(), dataset="birds")
+    assert differences(one, other) == ["dataset: pets there, birds here"]
+    assert one["code"] == resuming.loaded_code()
+    assert one["versions"] == versions()
 
 
 def test_a_run_that_breaks_down_keeps_its_last_good_checkpoint(

@@ -100,6 +100,12 @@ def _renamed_class(settings: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
         (folder / "red").rename(folder / "amber")
 
 
+def _other_classes(settings: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
+    """Renamed, and the features are of the new names already."""
+    _renamed_class(settings, patch)
+    run("features", DATASET, "vit")
+
+
 def _intact(settings: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
     pass
 
@@ -112,9 +118,11 @@ BAD_INPUT: list[tuple[Spoil, tuple[str, ...], list[str]]] = [
     (_no_params, ("baselines", DATASET, "vit"), ["params.yaml is missing", "make suite"]),
     (_bad_value, ("features", DATASET, "vit"), ["aug_rounds", "'five'", "whole number"]),
     (_no_weights_package, ("features", DATASET, "vit"), ["pip install absent-weights"]),
-    (_no_checkpoint, ("features", DATASET, "vit"), ["gone.pth", "params.yaml"]),
+    (_no_checkpoint, ("features", DATASET, "vit"), ["Checkpoint gone.pth", "test_vit"]),
+    (_no_checkpoint, ("inputs", DATASET), ["Backbone vit", "gone.pth", "make check"]),
     (_unknown_source, ("features", DATASET, "vit"), ["zip:blobs", "folder:<path>"]),
-    (_no_data, ("features", DATASET, "vit"), ["elsewhere/blobs/train", "<class>", "LGM_DATA"]),
+    (_no_data, ("features", DATASET, "vit"), ["elsewhere/blobs/train", "<class>", "start at elsewhere"]),
+    (_no_data, ("inputs", DATASET), ["elsewhere/blobs/train", "<class>", "the folder that LGM_DATA names"]),
     (_empty_class, ("features", DATASET, "vit"), ["violet"]),
     (_class_only_in_train, ("features", DATASET, "vit"), ["green", "only in train"]),
     (_damaged_image, ("features", DATASET, "vit"), ["red/3.png"]),
@@ -123,7 +131,9 @@ BAD_INPUT: list[tuple[Spoil, tuple[str, ...], list[str]]] = [
     (_damaged_features, ("distill", DATASET, "vit"), ["damaged", f"dvc repro -f features@{DATASET}-vit"]),
     (_truncated_features, ("align", DATASET), ["damaged", f"dvc repro -f features@{DATASET}-vit"]),
     (_no_features, ("distill", DATASET, "vit"), ["missing", f"features@{DATASET}-vit"]),
-    (_renamed_class, ("probe", DATASET, "vit"), ["amber", "red", f"dvc repro -f distill@{DATASET}-vit"]),
+    (_renamed_class, ("probe", DATASET, "vit"), ["renamed", f"dvc repro -f features@{DATASET}-vit"]),
+    (_other_classes, ("probe", DATASET, "vit"), ["amber", "red", f"dvc repro -f distill@{DATASET}-vit"]),
+    (_other_classes, ("neighbors", DATASET, "vit"), ["amber", f"dvc repro -f distill@{DATASET}-vit"]),
     (_intact, ("tables", "tabel2"), ["'tabel2'", "table1, table2"]),
     (_intact, ("features", "blob", "vit"), ["'blob'", DATASET]),
     (_intact, ("features", DATASET, "vti"), ["'vti'", "vit, conv"]),

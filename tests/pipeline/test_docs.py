@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dvc_graph import ROOT
+
+from lgm_core.foundation.code import imported_names
 
 FOLDERS = ("lgm_core", "stages", "tests", "benchmarks", "docs")
 PAGES = [
@@ -99,3 +102,38 @@ def test_every_module_of_the_library_has_its_place_in_the_api() -> None:
     shown = re.findall(r"^::: ([\w.]+)$", "\n".join(map(text, PAGES)), re.MULTILINE)
     modules = [path for path in (ROOT / "lgm_core").rglob("*.py") if path.name != "__init__.py"]
     assert sorted(shown) == sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules)
+
+
+# Which package may import which
+
+
+def allowed() -> dict[str, set[str]]:
+    """Package or module of the library → what else of it CONTRIBUTING.md lets it import."""
+    table = [re.findall(r"`([\w/.]+)`", line) for line in rows("How the project is built")]
+    mine = [(line[0].removesuffix(".py"), set(line[1:])) for line in table if line]
+    names = {name for name, _ in mine}
+    return {name: rest & (names - {"method"} if name == "evaluation" else names) for name, rest in mine}
+
+
+def imports_of(part: str) -> set[str]:
+    """The other parts of the library that a part of it imports, and `stages`."""
+    folder = ROOT / "lgm_core" / part
+    files = folder.rglob("*.py") if folder.is_dir() else [folder.with_suffix(".py")]
+    names = {name for file in files for name in imported_names(ast.parse(text(file)))}
+    own = {name.split(".")[1] for name in names if name.startswith("lgm_core.")}
+    return (own | ({"stages"} if any(name.split(".")[0] == "stages" for name in names) else set())) - {part}
+
+
+def test_every_part_of_the_library_has_its_row() -> None:
+    parts = {path.stem for path in (ROOT / "lgm_core").iterdir() if not path.name.startswith(("_", "py."))}
+    assert set(allowed()) == parts
+
+
+@pytest.mark.parametrize("part", [part for part in allowed() if part != "cli"])
+def test_a_part_of_the_library_imports_what_its_row_says_and_no_more(part: str) -> None:
+    assert imports_of(part) - allowed()[part] == set()
+
+
+def test_nothing_imports_the_command_line_or_the_stages() -> None:
+    parts = allowed()
+    assert [part for part in parts if imports_of(part) & {"cli", "stages"}] == []

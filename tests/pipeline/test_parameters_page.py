@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from typing import Any
 
 from dvc_graph import ROOT
 
+from lgm_core.settings.descriptions import describe
 from lgm_core.settings.evaluation import AlignmentSettings, ProbeSettings
 from lgm_core.settings.method import AugmentSettings, CheckpointSettings, MethodSettings
 from lgm_core.settings.params import Groups, VariantSettings
@@ -29,7 +29,7 @@ def test_every_section_stands_on_the_page_once_and_between_marks() -> None:
 
 
 def test_a_page_out_of_date_is_mended_and_the_text_around_its_tables_kept() -> None:
-    stale = TEXT.replace("synthetic images per class", "something else")
+    stale = TEXT.replace("Synthetic images per class", "something else")
     assert stale != TEXT
     assert written(stale) == TEXT
     prose = "Before.\n<!-- generated:checkpoint -->\nold\n<!-- /generated -->\nAfter.\n"
@@ -45,7 +45,7 @@ def test_every_setting_of_a_suite_stands_on_the_page(suite: dict[str, Any]) -> N
 def test_every_setting_says_what_it_is() -> None:
     kinds = (Groups, VariantSettings, MethodSettings, AugmentSettings, ProbeSettings)
     for spec in (*kinds, AlignmentSettings, CheckpointSettings):
-        assert [entry.name for entry in fields(spec) if not entry.metadata["about"]] == []
+        assert all(said.about for said in describe(spec).values())
 
 
 def test_every_variable_of_the_machine_stands_on_the_page() -> None:

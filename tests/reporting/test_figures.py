@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from reporting.hand_made import shown_settings
 from reporting.whole_report import CAPTIONS, CLASSES, whole_settings
 from ruamel.yaml import YAML
 
 from lgm_core.foundation.errors import InputError, KeyFaultError, MissingFileError, SettingError
 from lgm_core.foundation.layout import Layout
+from lgm_core.foundation.store import write_json
 from lgm_core.reporting.figures import (
     FIGURES,
     check_figures,
@@ -24,6 +26,7 @@ from lgm_core.reporting.figures import (
 )
 from lgm_core.reporting.panels import Panel, save_panels
 from lgm_core.reporting.plots import save_plot
+from lgm_core.reporting.published import PAPER_BACKBONES
 from lgm_core.reporting.results import Results
 from lgm_core.settings.params import Params, parse_params
 from lgm_core.settings.shown import MOST_CLASSES, shown_classes
@@ -130,6 +133,24 @@ def test_figure3_takes_variants_and_the_method_itself(whole: Results, settings: 
     assert [line.name for line in lines] == ["a (distils)", "b"]
     assert lines[0].x == [1.0, float(settings.method.aug_rounds)]
     assert (lines[0].y, lines[0].std) == ([51.0, 51.0], [1.0, 1.0])
+
+
+def test_figure3_has_the_papers_lines_dashed_where_data_set_and_models_are_its(
+    papers: Results, suite: dict[str, Any]
+) -> None:
+    settings = shown_settings(suite, "imagenet100", "imagenet1k", PAPER_BACKBONES)
+    for dataset, source in (("imagenet100", "dinov2"), ("imagenet100", "clip"), ("cub", "dinov2")):
+        place = papers.layout.cell(dataset, source).distilled / "settings.json"
+        write_json(place, {"method": {"aug_rounds": 10}})
+    dashed = [line for line in rounds_series(papers, settings, "imagenet100", "dinov2") if line.dashed]
+    assert [line.name for line in dashed] == [f"{name} (original)" for name in PAPER_BACKBONES]
+    assert (dashed[0].x, dashed[0].y[-1], dashed[1].y[0]) == ([1.0, 5.0, 10.0], 77.0, 89.5)
+    for dataset, source in (("imagenet100", "clip"), ("cub", "dinov2")):
+        assert not any(line.dashed for line in rounds_series(papers, settings, dataset, source))
+    suite["figures"]["figure3"] = {"dataset": "imagenet100", "source": "dinov2"}
+    lines = plotted_data("figure3", papers, parse_params(suite)).splitlines()
+    assert len(lines) == 1 + len(PAPER_BACKBONES)
+    assert "dinov2 (distils),10,85.9" in lines
 
 
 def test_figure5_shows_table_3s_data_set_under_every_ablation(whole: Results, settings: Params) -> None:

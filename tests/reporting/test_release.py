@@ -17,10 +17,11 @@ from torchvision.transforms.functional import to_tensor
 
 import lgm_core
 from lgm_core.data.sources import dataset_license, load_images
-from lgm_core.distilled import DistilledSet, load_distilled
+from lgm_core.distilled import DistilledSet, class_folders, load_distilled
 from lgm_core.features.extraction import extract_test
 from lgm_core.foundation.errors import InputError
-from lgm_core.reporting.release import class_folders, data_card, export_distilled
+from lgm_core.foundation.sources import DatasetSource
+from lgm_core.reporting.release import data_card, export_distilled
 from lgm_core.settings.params import Params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,33 +83,11 @@ def test_folders_keep_their_names_where_sorting_keeps_the_labels(
     assert class_folders(classes) == folders
 
 
-def test_bare_folders_are_a_set_in_sorted_order(exported: Path, tmp_path: Path) -> None:
-    for name, shade in (("dog", 200), ("cat", 100)):
-        (tmp_path / "bare" / name).mkdir(parents=True)
-        Image.new("RGB", (5, 5), (shade,) * 3).save(tmp_path / "bare" / name / "0.png")
-    found = load_distilled(tmp_path / "bare")
-    assert found.classes == ("cat", "dog")
-    assert found.images[:, 0, 0, 0].mul(255).round().tolist() == [100, 200]
-    assert found.labels_in(("dog", "cat")).tolist() == [1, 0]
-    with pytest.raises(InputError, match=r"only in the set: \['cat'\]"):
-        found.labels_in(("dog", "owl"))
-
-
 def test_a_set_with_an_order_is_refused_for_another_order(exported: Path) -> None:
     found = load_distilled(exported)
     assert torch.equal(found.labels_in(NAMES), found.labels)
     with pytest.raises(InputError, match="Content and order have to agree"):
         found.labels_in(tuple(sorted(NAMES)))
-
-
-def test_a_folder_without_a_set_and_uneven_images_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no distilled set"):
-        load_distilled(tmp_path)
-    for side in (4, 5):
-        (tmp_path / "a").mkdir(exist_ok=True)
-        Image.new("RGB", (side, side)).save(tmp_path / "a" / f"{side}.png")
-    with pytest.raises(InputError, match="different sizes"):
-        load_distilled(tmp_path)
 
 
 def test_an_export_replaces_an_export_and_nothing_else(exported: Path, tmp_path: Path) -> None:
@@ -136,6 +115,18 @@ def test_the_card_says_how_and_how_well_and_under_which_terms() -> None:
         assert told in card
 
 
+def test_a_card_without_accuracies_says_so() -> None:
+    card = data_card(some_set(), {}, image_terms="terms A", weight_terms="terms B")
+    assert "| not measured | – | – |" in card
+
+
+def test_an_export_into_an_empty_folder_is_one(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    export_distilled(tmp_path / "empty", some_set(), "# card\n")
+    assert load_distilled(tmp_path / "empty").classes == NAMES
+    assert (tmp_path / "empty" / "README.md").read_text(encoding="utf-8") == "# card\n"
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [
@@ -146,12 +137,18 @@ def test_the_card_says_how_and_how_well_and_under_which_terms() -> None:
     ],
 )
 def test_licences_of_data_sets_are_told(source: str, told: str) -> None:
-    assert told in dataset_license({"source": source})
+    assert told in dataset_license(DatasetSource(source))
 
 
 def test_importing_the_package_imports_no_torch() -> None:
-    code = "import sys, lgm_core; assert 'torch' not in sys.modules; lgm_core.load_distilled"
+    code = "import sys, lgm_core; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_every_name_of_the_front_door_leads_somewhere() -> None:
+    assert lgm_core.load_distilled is load_distilled
+    assert dir(lgm_core) == sorted(lgm_core.__all__)
+    assert all(getattr(lgm_core, name) is not None for name in lgm_core.__all__)
     with pytest.raises(AttributeError, match="no attribute 'load_distiled'"):
         lgm_core.load_distiled  # noqa: B018
 
@@ -162,7 +159,7 @@ def test_test_features_need_no_training_images(
     for name in ("a", "b"):
         (tmp_path / "mine/test" / name).mkdir(parents=True)
         Image.new("RGB", (20, 20)).save(tmp_path / "mine/test" / name / "0.png")
-    test = load_images({"source": "folder:mine"}, "test", tmp_path)
+    test = load_images(DatasetSource("folder:mine"), "test", tmp_path)
     cache = extract_test(tiny_backbone(width=5), test, params(resolution=16, input_size=16).features())
     assert cache.test.shape == (2, 5)
     assert cache.train.shape == (0, 5)

@@ -6,32 +6,34 @@ import csv
 import json
 import math
 import statistics
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reporting.hand_made import shown_settings
 
-from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.errors import MissingFileError
 from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import write_json
-from lgm_core.settings.params import Params
+from stages.advice import explained
 from stages.tables import main as write_table
 
-NETS = ["a", "b", "c"]
+NETS = ("a", "b", "c")
 RUNS = st.lists(st.floats(0.5, 100), min_size=1, max_size=4)
 CELLS = st.fixed_dictionaries(
     {net: st.fixed_dictionaries(dict.fromkeys(NETS, RUNS) | {"full": RUNS}) for net in NETS}
 )
-Settings = Callable[..., Params]
 
 
-def write_cells(layout: Layout, cells: dict[str, dict[str, list[float]]], order: list[str]) -> None:
+def write_cells(
+    layout: Layout, cells: dict[str, dict[str, list[float]]], order: list[str] | tuple[str, ...]
+) -> None:
     for net in order:
         targets = {other: {"distilled": {"top1": cells[net][other]}} for other in NETS}
-        write_json(layout.probe("shapes", net), {"source": net, "targets": targets})
-        write_json(layout.baselines("shapes", net), {"full": {"top1": cells[net]["full"]}})
+        write_json(layout.cell("shapes", net).probe, {"source": net, "targets": targets})
+        write_json(layout.cell("shapes", net).baselines, {"full": {"top1": cells[net]["full"]}})
 
 
 def read_table(layout: Layout) -> dict[tuple[str, str], dict[str, str]]:
@@ -40,12 +42,11 @@ def read_table(layout: Layout) -> dict[tuple[str, str], dict[str, str]]:
 
 
 @pytest.fixture
-def table2(params: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def table2(suite: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """A project of one data set and three backbones, as the current folder."""
-    pair = {"left": "shapes", "right": "shapes"}
-    plan = params(tables={"table2": pair}, backbones=dict.fromkeys(NETS, "efficientnet_lite0"))
-    plan = Params(**{**vars(plan), "backbones": {net: {"source": "efficientnet_lite0"} for net in NETS}})
-    monkeypatch.setattr("stages.tables.read_params", lambda: plan)
+    plan = shown_settings(suite, "shapes", "shapes", NETS)
+    for module in ("tables", "advice"):
+        monkeypatch.setattr(f"stages.{module}.read_params", lambda: plan)
     monkeypatch.chdir(tmp_path)
     return Layout(Path(), plan.suite)
 
@@ -79,9 +80,12 @@ def test_a_missing_cell_is_never_a_smaller_table(
     write_cells(table2, cells, NETS)
     write_table("table2")
     before = table2.table("table2", ".csv").read_bytes()
-    (table2.probe if kind == "probe" else table2.baselines)("shapes", lost).unlink()
-    with pytest.raises(InputError, match=f"dvc repro {kind}@shapes-{lost}"):
+    path = getattr(table2.cell("shapes", lost), kind)
+    path.unlink()
+    with pytest.raises(MissingFileError) as caught:
         write_table("table2")
+    assert caught.value.path == path
+    assert explained(caught.value).endswith(f"Make it with: dvc repro {kind}@shapes-{lost}")
     assert table2.table("table2", ".csv").read_bytes() == before
 
 
@@ -94,7 +98,7 @@ def test_what_else_lies_around_changes_nothing(
     write_table("table2")
     before = table2.table("table2", ".csv").read_bytes()
     stray = {"source": "z", "targets": {"a": {"distilled": {"top1": [99.0]}}}}
-    for path in (table2.probe("shapes", "z"), table2.probe("shapes", ".a.json.tmp")):
+    for path in (table2.cell("shapes", "z").probe, table2.cell("shapes", ".a.json.tmp").probe):
         path.write_text(json.dumps(stray), encoding="utf-8")
     write_table("table2")
     assert table2.table("table2", ".csv").read_bytes() == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lgm_core.foundation.errors import InputError, KeyFaultError, SettingError
 from lgm_core.settings import checks
+from lgm_core.settings.descriptions import Description, describe
 
 
 @given(st.integers())
@@ -137,18 +138,31 @@ def test_either_passes_on_errors_of_another_kind() -> None:
 class Example:
     """Two settings, one of them with a default."""
 
-    size: int = checks.setting(checks.integer(1), "how large", paper="3")
+    size: int = checks.setting(checks.integer(1))
+    """How large, in whole
+    numbers. Paper: 3 (or 4)."""
     word: str = "default"
+    """A word. Two of them."""
 
 
 def test_field_with_a_default_may_be_left_out() -> None:
     assert checks.parse(Example, {"size": 3}) == Example(3, "default")
 
 
-def test_a_field_says_what_it_is_and_what_the_paper_has() -> None:
-    size = fields(Example)[0]
-    assert (size.metadata["about"], size.metadata["paper"]) == ("how large", "3")
-    assert size.metadata["check"](3, "key") == 3
+def test_the_text_below_a_field_says_what_it_is_and_what_the_paper_has() -> None:
+    assert describe(Example) == {
+        "size": Description("How large, in whole numbers", "3 (or 4)"),
+        "word": Description("A word. Two of them", ""),
+    }
+
+
+def test_a_field_without_a_text_is_named() -> None:
+    @dataclass
+    class Silent:
+        size: int
+
+    with pytest.raises(ValueError, match="Silent.size has no text below it"):
+        describe(Silent)
 
 
 @pytest.mark.parametrize(("key", "named"), [("", "the file"), ("probe", "probe")])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 from settings.suite_values import EMBEDDED, Make, read_suite
 
 from lgm_core.foundation.errors import InputError
+from lgm_core.settings.descriptions import describe
 from lgm_core.settings.evaluation import AlignmentSettings, ProbeSettings
 from lgm_core.settings.method import METHOD_KEYS, MethodSettings, with_overrides
 
@@ -105,7 +106,7 @@ def test_the_papers_probe_is_that_of_its_suite() -> None:
 
 
 def test_the_papers_alignment_is_that_of_its_suite() -> None:
-    assert {entry.name: entry.metadata["paper"] for entry in fields(AlignmentSettings)} == {
+    assert {name: said.paper for name, said in describe(AlignmentSettings).items()} == {
         key: str(value) for key, value in PAPER["alignment"].items()
     }
 
@@ -117,7 +118,7 @@ IN_WORDS = {"aug_rounds", "augment", "real_batch", "view_rounds", "full_view_rou
 @pytest.mark.parametrize("kind", [MethodSettings, ProbeSettings])
 def test_descriptions_state_the_papers_values(kind: type[MethodSettings] | type[ProbeSettings]) -> None:
     paper = kind.paper()
-    stated = {entry.name: entry.metadata["paper"].strip("`") for entry in fields(kind)}
+    stated = {name: said.paper.strip("`") for name, said in describe(kind).items()}
     shown = {name: str(getattr(paper, name)) for name in stated}
     shown = {name: value.lower() if value in {"True", "False"} else value for name, value in shown.items()}
     assert all(stated.values())

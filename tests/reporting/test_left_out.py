@@ -1,0 +1,53 @@
+"""The stages write a file for what is left out, too, and it says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lgm_core.foundation.layout import Layout
+from lgm_core.foundation.store import read_json
+from lgm_core.settings.params import Params, parse_params
+from stages.figures import main as draw_figure
+from stages.tables import main as write_table
+
+
+@pytest.fixture
+def nothing(suite: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A project whose tables and figures show nothing, as the current folder, and without any result."""
+    for part in ("tables", "figures"):
+        suite[part] = {name: dict.fromkeys(shown, "none") for name, shown in suite[part].items()}
+    suite["own_tables"] = {"mine": {"kind": "pairs", "left": "none", "right": "none"}}
+    suite["variants"] = {"ablation": {}, "rounds": {}}
+    settings: Params = parse_params(suite)
+    for module in ("tables", "figures"):
+        monkeypatch.setattr(f"stages.{module}.read_params", lambda: settings)
+    monkeypatch.chdir(tmp_path)
+    return Layout(Path(), settings.suite)
+
+
+@pytest.mark.parametrize("name", ["table2", "table3", "mine"])
+def test_a_table_that_shows_nothing_says_so_in_all_its_files(
+    nothing: Layout, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_table(name)
+    said = f"{name} is left out: its data set in the settings is none."
+    for suffix in (".md", ".tex"):
+        assert said in nothing.table(name, suffix).read_text(encoding="utf-8")
+    assert len(nothing.table(name, ".csv").read_text(encoding="utf-8").splitlines()) == 1
+    assert read_json(nothing.metrics(name)) == {}
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "suffixes"), [("figure1", {".png"}), ("figure3", {".png", ".svg", ".csv"})])
+def test_a_figure_that_shows_nothing_says_so_in_all_its_files(
+    nothing: Layout, name: str, suffixes: set[str]
+) -> None:
+    draw_figure(name)
+    assert {path.suffix for path in nothing.figure(name, ".png").parent.iterdir()} == suffixes
+    if ".svg" in suffixes:
+        said = f"{name} is left out: its data set in the settings is none."
+        assert said in nothing.figure(name, ".svg").read_text(encoding="utf-8")
+        assert nothing.figure(name, ".csv").read_text(encoding="utf-8") == "series,x,y\n"
