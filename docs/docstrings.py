@@ -1,6 +1,7 @@
 """Docstrings as Markdown, for the API pages: listings keep their columns, <names> and roles are words.
 
-A line about several arguments at once, `mean, std: …`, becomes a line for each.
+A line about several arguments at once, `mean, std: …`, becomes a line for each; links lead to
+the pages of docs/.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import griffe
 _ROLE = re.compile(r":[a-z]+:(`[^`]+`)")
 _CODE = re.compile(r"(`[^`]*`)")
 _SEVERAL = re.compile(r"^( +)(\w+(?:, \w+)+): (.+(?:\n\1 +.+)*)", re.MULTILINE)
+_PAGE = re.compile(r"\]\((\w+\.md)\)")
 _COLUMNS = re.compile(r"^\S.*\S {2,}\S", re.MULTILINE)
 
 
@@ -27,7 +29,7 @@ def _each(found: re.Match[str]) -> str:
 
 
 def _plain(part: str) -> str:
-    words = _CODE.split(_ROLE.sub(r"\1", part))
+    words = _CODE.split(_PAGE.sub(r"](../\1)", _ROLE.sub(r"\1", part)))
     return "".join(word if word.startswith("`") else word.replace("<", "&lt;") for word in words)
 
 

@@ -127,7 +127,9 @@ class ImageSet:
             if targets is not None
             else [int(samples[number][1]) for number in range(count)]
         )
-        names = tuple(str(name) for name in classes or getattr(samples, "classes", ()))
+        given = classes or getattr(samples, "classes", ())
+        # ImageNet's classes are tuples of synonyms.
+        names = tuple(name[0] if isinstance(name, tuple) else str(name) for name in given)
         names = names or tuple(str(number) for number in range(int(labels.max()) + 1))
         if not 0 <= int(labels.min()) <= int(labels.max()) < len(names):
             raise InputError(

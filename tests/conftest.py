@@ -31,9 +31,9 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, databas
 settings.load_profile("repeatable")
 
 # The hook must be there first.
-from lgm_core.models.frozen import FrozenBackbone
-from lgm_core.settings.method import MethodSettings
-from lgm_core.settings.params import Params, parse_params
+from lgm_core.models.frozen import FrozenBackbone  # noqa: E402
+from lgm_core.settings.method import MethodSettings  # noqa: E402
+from lgm_core.settings.params import Params, parse_params  # noqa: E402
 
 
 def _merged(base: Any, changes: Any) -> Any:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.foundation.seeds import named_generator
 from lgm_core.settings.evaluation import AlignmentSettings
 
@@ -33,7 +33,7 @@ def mutual_knn(a: Float[Tensor, "n f"], b: Float[Tensor, "n g"], count: int) -> 
         InputError: if k does not leave a neighbour out.
     """
     if not 1 <= count < len(a):
-        raise InputError(f"alignment.neighbors is {count} with {len(a)} samples; allowed: 1 to {len(a) - 1}.")
+        raise SettingError("alignment.neighbors", count, f"1 to {len(a) - 1}, for there are {len(a)} samples")
     ours = nearest_neighbors(a, count)
     theirs = nearest_neighbors(b, count)
     shared = (ours[:, :, None] == theirs[:, None, :]).any(dim=2)

@@ -97,6 +97,9 @@ class Code:
             for file in (module.with_suffix(".py"), module / "__init__.py"):
                 if file.is_file():
                     yield file
+                    # The top package's own file maps names to modules, and is left out.
+                    inner = [folder for folder in file.parents if self.root in folder.parent.parents]
+                    yield from (folder / "__init__.py" for folder in inner)
 
     def _named(self, tree: ast.AST) -> Iterator[Path]:
         for node in ast.walk(tree):

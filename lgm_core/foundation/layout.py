@@ -11,7 +11,7 @@ results/<suite>/<data set>/features/<source>/        feature cache, sample pictu
                            overrides.json            settings of the method that differ for this data set
                            <group>/                  distilled, neighbors, probe and runs of variants, each in
                                                      a folder of its source: probe/<source>/<variant>.json
-results/<suite>/settings/checked.json                that the settings were checked
+results/<suite>/none/                                empty results, of what tables and figures leave out
 results/<suite>/none/                                empty results, for what tables and figures leave out
 results/<suite>/tables/<table>.{csv,md,tex}
 results/<suite>/figures/<figure>.{png,svg,csv}
@@ -30,7 +30,7 @@ BASE = ""
 
 NOTHING = "none"
 """What a table or figure shows in a place that it leaves empty; its results are empty files."""
-RESERVED_DATASETS = ("settings", "tables", "figures")
+RESERVED_DATASETS = ("tables", "figures")
 """Folders beside those of the data sets."""
 RESERVED_SUITES = ("code",)
 
@@ -144,11 +144,6 @@ class Layout:
         """Folder of the report, of whichever suite is active."""
         return self.root / "report"
 
-    @property
-    def checked(self) -> Path:
-        """JSON that says that the settings were checked."""
-        return self.results / "settings" / "checked.json"
-
     def cell(self, dataset: str, source: str = "", variant: str = BASE) -> Cell:
         """The place of a cell."""
         return Cell(self.results / dataset, source, variant)
@@ -178,7 +173,7 @@ class Layout:
                 return "report"
             case ("results", "code", *_):
                 return "code"
-            case ("results", self.suite, name, *_) if name in ("settings", NOTHING):
+            case ("results", self.suite, name, *_) if name == NOTHING:
                 return "code"
             case ("metrics", self.suite, name) | ("results", self.suite, "tables", name):
                 table = Path(name).stem

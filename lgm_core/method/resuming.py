@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lgm_core.foundation.code import code_fingerprint
+from lgm_core.foundation.code import Code
 from lgm_core.foundation.errors import DamagedFileError, InputError
 from lgm_core.foundation.locks import alone
 from lgm_core.foundation.microbatch import Backoff
@@ -90,15 +89,10 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
     return tuple(parts) if kind == "tuple" else parts
 
 
-def loaded_code() -> str:
-    """Fingerprint of this library's modules that are loaded: other code, another run."""
+def distilling_code() -> str:
+    """Fingerprint of the code that a step runs, whatever else is loaded: other code, another run."""
     root = Path(__file__).parents[2]
-    files = (getattr(module, "__file__", None) for name, module in sys.modules.items() if _is_own(name))
-    return code_fingerprint({Path(file) for file in files if file}, root)[:16]
-
-
-def _is_own(name: str) -> bool:
-    return name.startswith("lgm_core.")
+    return Code(root, ("lgm_core",)).fingerprint(Path(__file__).with_name("distiller.py"))[:16]
 
 
 def run_facts(distiller: Distiller, **source: Any) -> dict[str, Any]:
@@ -115,7 +109,7 @@ def run_facts(distiller: Distiller, **source: Any) -> dict[str, Any]:
         "method": asdict(distiller.method),
         "features": checksum(bank, {"classes": str(len(distiller.bank.classes))}),
         "weights": checksum(distiller.backbone.state_dict(), {}),
-        "code": loaded_code(),
+        "code": distilling_code(),
         "versions": versions(),
     }
 

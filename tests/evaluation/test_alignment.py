@@ -84,7 +84,7 @@ def test_features_are_not_centred() -> None:
 
 @pytest.mark.parametrize("count", [0, 4, 5])
 def test_too_many_neighbours_name_the_setting_and_its_range(count: int) -> None:
-    message = rf"alignment\.neighbors is {count} with 4 samples; allowed: 1 to 3"
+    message = rf"alignment\.neighbors is {count}; allowed: 1 to 3, for there are 4 samples"
     with pytest.raises(InputError, match=message):
         mutual_knn(_gaussian(4, 2, 0), _gaussian(4, 2, 1), count)
 

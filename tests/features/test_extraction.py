@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from lgm_core.features import extraction
 from lgm_core.features.augment import center_crop, draw_views, view
 from lgm_core.features.cache import FeatureCache
 from lgm_core.features.extraction import extract_features, extract_test, extract_train, feature_facts
@@ -174,6 +175,41 @@ def test_facts_tell_settings_apart(feature_spec: Spec) -> None:
     assert facts["settings"]["resolution"] == 16
     assert facts == feature_facts(feature_spec(), 3)
     assert facts != feature_facts(feature_spec(real_rounds=3), 3)
+
+
+class _Stream:
+    """A queue of a GPU that notes what is asked of it."""
+
+    def __init__(self, name: str, events: list[str]) -> None:
+        self.name, self.events = name, events
+
+    def __enter__(self) -> None:
+        self.events.append("copying aside")
+
+    def __exit__(self, *error: object) -> None:
+        self.events.append("computing")
+
+    def wait_stream(self, other: _Stream) -> None:
+        self.events.append(f"{self.name} waits for {other.name}")
+
+
+def test_a_gpu_gets_the_next_batch_aside_and_waits_for_it_before_it_computes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[str] = []
+    main, aside = _Stream("main", events), _Stream("aside", events)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: aside)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: main)
+    monkeypatch.setattr(Tensor, "to", lambda self, device, non_blocking: self)
+    monkeypatch.setattr(
+        Tensor, "record_stream", lambda self, stream: events.append(f"kept for {stream.name}")
+    )
+    batches = [(slice(0, 2), torch.zeros(2)), (slice(2, 3), torch.ones(1))]
+    found = list(extraction._uploaded(batches, torch.device("cuda")))
+    assert [place for place, _ in found] == [slice(0, 2), slice(2, 3)]
+    assert [len(pixels) for _, pixels in found] == [2, 1]
+    assert events == ["copying aside", "computing", "main waits for aside", "kept for main"] * 2
 
 
 # One half of a cache

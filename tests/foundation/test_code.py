@@ -149,6 +149,8 @@ def test_the_closure_is_what_is_imported_anywhere_but_for_types(root: Path) -> N
     assert closure(root) == {
         "pack/main.py",
         "pack/helpers.py",
+        "pack/deep/__init__.py",  # runs first
+        "pack/deep/constants.py",  # which it imports
         "pack/deep/late.py",  # imported in a function
         "pack/lists/names.txt",  # named in a text
     }
@@ -219,3 +221,28 @@ def test_compiled_files_are_no_data(root: Path) -> None:
     (root / "pack" / "names.pyc").write_bytes(b"x")
     edit(root / "pack" / "helpers.py", "2 * value", "2 * value or 'names.pyc'")
     assert "pack/names.pyc" not in closure(root)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x = {**a, 'b': 1}", "x = {'b': 1, **a}"),
+        ("def f(*, a, b=1): pass", "def f(*, a=1, b): pass"),
+        ("def f(a, /): pass", "def f(a): pass"),
+        ("def f(): return", "def f(): return None"),
+        ("x = None", "x = ..."),
+        ("x = 0", "x = False"),
+        ("x = 1", "x = 1.0"),
+        ("x = 'a'", "x = b'a'"),
+        ("x[:1]", "x[1:]"),
+        ("f(a, b)", "f(a, b=b)"),
+        ("try: f()\nfinally: g()", "try: f()\nexcept: g()"),
+        ("'a text'\nf()", "f('a text')"),
+    ],
+)
+def test_programs_that_differ_have_different_fingerprints(one: str, other: str, tmp_path: Path) -> None:
+    seen = set()
+    for text in (one, other):
+        (tmp_path / "program.py").write_text(text, encoding="utf-8")
+        seen.add(code_fingerprint([tmp_path / "program.py"], tmp_path))
+    assert len(seen) == 2

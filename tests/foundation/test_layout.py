@@ -34,7 +34,6 @@ PLACES = [
     (VARIED.run("probe"), "cats/ablation/runs/probe/vit/no_pyramid.json"),
     (LAYOUT.table("table1", ".csv"), "tables/table1.csv"),
     (LAYOUT.figure("losses", ".svg"), "figures/losses.svg"),
-    (LAYOUT.checked, "settings/checked.json"),
 ]
 
 
@@ -113,7 +112,6 @@ STAGES = [
     (LAYOUT.report, "report"),
     (LAYOUT.report / "images" / "x.png", "report"),
     (LAYOUT.code("distill"), "code"),
-    (LAYOUT.checked, "code"),
     (LAYOUT.cell(NOTHING, "vit").probe, "code"),
 ]
 

@@ -6,7 +6,6 @@ import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from lgm_core.foundation import store
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.store import write_tensors
 from lgm_core.method import resuming
-from lgm_core.method.resuming import Checkpoints, differences, loaded_code, pack, unpack
+from lgm_core.method.resuming import Checkpoints, differences, distilling_code, pack, unpack
 
 FACTS = {"seed": 1, "method": {"steps": 10, "crop_scale": (0.5, 1.0)}}
 STATE = {"step": 3, "levels": [torch.arange(6.0).reshape(2, 3)], "rate": 0.1, "done": None}
@@ -238,31 +237,33 @@ def test_a_state_that_is_not_finite_is_not_saved_and_the_last_good_one_is_kept(
 
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A library of one loaded module, which it returns."""
-    module = tmp_path / "lgm_core" / "part.py"
-    module.parent.mkdir()
-    module.write_text('"""What it does."""\n\nSTEPS = 3\n', encoding="utf-8")
-    modules = {
-        "lgm_core": SimpleNamespace(__file__=None),
-        "lgm_core.part": SimpleNamespace(__file__=str(module)),
-        "elsewhere": SimpleNamespace(__file__="/no/such/file.py"),
-    }
-    monkeypatch.setattr(resuming, "sys", SimpleNamespace(modules=modules))
-    monkeypatch.setattr(resuming, "__file__", str(tmp_path / "lgm_core" / "method" / "resuming.py"))
-    return module
+    """A module that the distiller of a small library imports, in place of this one."""
+    folder = tmp_path / "lgm_core" / "method"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("", encoding="utf-8")
+    (folder / "distiller.py").write_text("from lgm_core.method import part\n", encoding="utf-8")
+    (folder / "part.py").write_text("STEPS = 3\n", encoding="utf-8")
+    monkeypatch.setattr(resuming, "__file__", str(folder / "resuming.py"))
+    return folder / "part.py"
+
+
+def test_another_module_beside_it_is_not_part_of_a_run(library: Path) -> None:
+    before = distilling_code()
+    library.with_name("other.py").write_text("STEPS = 3\n", encoding="utf-8")
+    assert distilling_code() == before
 
 
 def test_code_is_part_of_what_a_run_is(library: Path) -> None:
-    before = loaded_code()
-    assert loaded_code() == before
+    before = distilling_code()
+    assert distilling_code() == before
     library.write_text(library.read_text(encoding="utf-8").replace("3", "4"), encoding="utf-8")
-    assert loaded_code() != before
+    assert distilling_code() != before
 
 
 def test_words_about_code_are_not(library: Path) -> None:
-    before = loaded_code()
+    before = distilling_code()
     library.write_text('"""Told better."""\n\nSTEPS  =  3  # three\n', encoding="utf-8")
-    assert loaded_code() == before
+    assert distilling_code() == before
 
 
 def test_a_checkpoint_with_foreign_metadata_is_refused(

@@ -142,7 +142,7 @@ def test_the_matching_gets_better(images: ImageSet) -> None:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints come every two steps; the code, which takes long to read, is taken for the same."""
-    monkeypatch.setattr(resuming, "loaded_code", lambda: "code")
+    monkeypatch.setattr(resuming, "distilling_code", lambda: "code")
     monkeypatch.setattr(recipe, "_CHECKPOINTS", CheckpointSettings(steps=2, minutes=1000.0))
 
 

@@ -163,7 +163,7 @@ def test_a_run_that_is_asked_to_end_saves_first(tmp_path: Path, distiller: Calla
 def test_seed_data_weights_and_settings_make_another_run(
     distiller: Callable[..., Distiller], change: dict[str, Any], key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resuming, "loaded_code", lambda: "code")  # takes long to read
+    monkeypatch.setattr(resuming, "distilling_code", lambda: "code")  # takes long to read
     one, again, other = (run_facts(distiller(**given)) for given in ({}, {}, change))
     assert one == again
     assert [text.partition(":")[0] for text in differences(one, other)] == [key]
@@ -174,7 +174,7 @@ def test_code_versions_and_what_the_caller_says_are_part_of_a_run(
 ) -> None:
     one, other = run_facts(distiller(), dataset="pets"), run_facts(distiller(), dataset="birds")
     assert differences(one, other) == ["dataset: pets there, birds here"]
-    assert one["code"] == resuming.loaded_code()
+    assert one["code"] == resuming.distilling_code()
     assert one["versions"] == versions()
 
 

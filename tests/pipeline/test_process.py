@@ -1,161 +1,45 @@
-"""What comes from outside: environment, params file, command line; and how a stage ends."""
+"""How a stage runs as a process: its arguments, and how it ends."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from stages.boundary import named, progress_bar, read_layout, read_machine, read_params, run_stage
 
-from lgm_core.foundation.errors import InputError
-from lgm_core.foundation.layout import Layout
+from lgm_core.foundation.errors import InputError, MissingFileError, SettingError
+from stages import guard
+from stages.guard import alone_with, guarded, run_alone
+from stages.process import run_stage
+from stages.signals import finishing_steps
 
 ROOT = Path(__file__).resolve().parents[2]
-VARIABLES = ("LGM_DEVICE", "LGM_WORKERS", "LGM_DATA", "LGM_MICRO_BATCH")
+Main = Callable[[str, str], None]
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No `LGM_*` variable, and the process's own signal handlers again afterwards."""
-    for variable in VARIABLES:
-        monkeypatch.delenv(variable, raising=False)
+def _own_folder_and_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder with a params file, and the process's own signal handlers again afterwards."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_bytes((ROOT / "suites" / "embedded.yaml").read_bytes())
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
-# The machine
-
-
-def test_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(3)))
-    machine = read_machine()
-    assert machine.device in {"cpu", "cuda"}
-    assert (machine.workers, machine.data_root, machine.micro_batch) == (3, Path("data"), None)
-
-
-def test_workers_are_at_most_eight_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)))
-    assert read_machine().workers == 8
-
-
-def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable, value in zip(VARIABLES, ("cpu", "3", "/images", "16"), strict=True):
-        monkeypatch.setenv(variable, value)
-    machine = read_machine()
-    assert machine.device == "cpu"
-    assert (machine.workers, machine.data_root, machine.micro_batch) == (3, Path("/images"), 16)
-
-
-@pytest.mark.parametrize("given", ["0", "00"])
-def test_no_workers_means_this_process(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
-    monkeypatch.setenv("LGM_WORKERS", given)
-    assert read_machine().workers == 0
-
-
-def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = read_machine()
-    for variable in VARIABLES:
-        monkeypatch.setenv(variable, "")
-    assert read_machine() == defaults
-
-
-@pytest.mark.parametrize(
-    ("variable", "given"),
-    [
-        ("LGM_WORKERS", "-1"),
-        ("LGM_WORKERS", "two"),
-        ("LGM_WORKERS", "1.5"),
-        ("LGM_MICRO_BATCH", "0"),
-        ("LGM_MICRO_BATCH", "1e3"),
-        ("LGM_MICRO_BATCH", " "),
-        ("LGM_DEVICE", "warp"),
-        ("LGM_DEVICE", "cuda:99"),
-        ("LGM_DEVICE", "cpu:x"),
-    ],
-)
-def test_an_unusable_variable_is_named_with_its_value(
-    monkeypatch: pytest.MonkeyPatch, variable: str, given: str
-) -> None:
-    monkeypatch.setenv(variable, given)
-    with pytest.raises(InputError) as caught:
-        read_machine()
-    assert variable in str(caught.value)
-    assert repr(given) in str(caught.value)
-
-
-# The params file
-
-
-def test_params_are_read_as_yaml_1_2(tmp_path: Path) -> None:
-    text = (ROOT / "suites" / "embedded.yaml").read_text(encoding="utf-8")
-    path = tmp_path / "params.yaml"
-    path.write_text(text.replace("learning_rate: 0.05", "learning_rate: 5e-2"), encoding="utf-8")
-    assert read_params(path) == read_params(ROOT / "suites" / "embedded.yaml")
-    path.write_text(text.replace("include_bias: true", "include_bias: yes"), encoding="utf-8")
-    with pytest.raises(InputError, match="include_bias is 'yes'"):
-        read_params(path)
-
-
-def test_params_of_the_current_folder_are_the_default(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"params.yaml is missing.*make suite"):
-        read_params()
-    (tmp_path / "params.yaml").write_bytes((ROOT / "suites" / "embedded.yaml").read_bytes())
-    assert read_params().suite == "embedded"
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"suite: [a", "not valid YAML"),
-        (b"suite: a\nsuite: b\n", "not valid YAML"),
-        (b"suite: \xff\xfe\n", "not valid YAML"),
-        (b"", "a mapping of settings"),
-        (b"- a\n", "a mapping of settings"),
-        (b"suite: a\n", "missing key"),
-        (b"!!python/object/apply:os.getcwd []\n", "params.yaml"),
-    ],
-    ids=["open", "twice", "bytes", "empty", "list", "incomplete", "code"],
-)
-def test_a_broken_file_is_an_input_error(tmp_path: Path, content: bytes, words: str) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_bytes(content)
-    with pytest.raises(InputError) as caught:
-        read_params(path)
-    assert words in str(caught.value)
-
-
-def test_layout_lies_below_the_current_folder() -> None:
-    params = read_params(ROOT / "suites" / "embedded.yaml")
-    assert read_layout(params) == Layout(Path(), "embedded")
-
-
-def test_a_name_is_looked_up_or_the_known_ones_are_listed() -> None:
-    known = {"lite0": {"source": "efficientnet_lite0"}, "lite1": {"source": "efficientnet_lite1"}}
-    assert named(known, "lite1", "backbones") is known["lite1"]
-    with pytest.raises(InputError, match=r"'lite9' is not among backbones in params.yaml.*lite0, lite1"):
-        named(known, "lite9", "backbones")
-
-
-# How a stage ends
-
-
-def end(monkeypatch: pytest.MonkeyPatch, main: object, *arguments: str) -> int | str | None:
-    """Exit status of a stage called with the given arguments; 0 where it just returns."""
+def end(monkeypatch: pytest.MonkeyPatch, main: Main, *arguments: str) -> int | str | None:
+    """Exit status of a stage called with the given arguments."""
     monkeypatch.setattr(sys, "argv", ["/somewhere/stages/distill.py", *arguments])
-    try:
-        run_stage(main, ("dataset", "backbone"))  # type: ignore[arg-type]
-    except SystemExit as stopped:
-        return stopped.code
-    return 0
+    with pytest.raises(SystemExit) as stopped:
+        run_stage("distill", "Distils.", "dataset backbone", work=lambda verb, given: main(*given))
+    return stopped.value.code
+
+
+# Arguments
 
 
 def test_arguments_are_handed_over_in_order(
@@ -171,8 +55,63 @@ def test_arguments_are_handed_over_in_order(
 def test_a_wrong_number_of_arguments_shows_the_usage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
-    assert end(monkeypatch, lambda *given: pytest.fail("called"), *arguments) == 1
-    assert capsys.readouterr() == ("", "error: usage: python -m stages.distill <dataset> <backbone>\n")
+    assert end(monkeypatch, lambda *given: pytest.fail("called"), *arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("usage: python -m stages.distill [-h] dataset backbone\n")
+
+
+@pytest.mark.parametrize(
+    ("usage", "options", "typed", "handed"),
+    [
+        ("dataset source [variant]", (), ["a", "b"], ["a", "b"]),
+        ("dataset source [variant]", (), ["a", "b", "rounds/c"], ["a", "b", "rounds/c"]),
+        ("", ("images", "backbone", "[dataset]"), ["--backbone", "b", "--images", "i"], ["i", "b", ""]),
+        ("", ("images", "[dataset]"), ["--dataset=d", "--images=i"], ["i", "d"]),
+    ],
+)
+def test_arguments_may_be_left_out_and_have_names(
+    monkeypatch: pytest.MonkeyPatch, usage: str, options: tuple[str, ...], typed: list[str], handed: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", *typed])
+    seen: list[list[str]] = []
+    with pytest.raises(SystemExit) as stopped:
+        run_stage("x", None, usage, options=options, work=lambda verb, given: seen.append(given))
+    assert (stopped.value.code, seen) == (0, [handed])
+
+
+def test_a_needed_option_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", "--backbone", "clip"])
+    with pytest.raises(SystemExit) as stopped:
+        run_stage("x", None, options=("images", "backbone"), work=lambda *given: pytest.fail("called"))
+    assert stopped.value.code == 2
+    assert "--images" in capsys.readouterr().err
+
+
+def test_wrong_settings_are_told_before_the_work_begins(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").write_text(text.replace("steps: 300", "steps: many"), encoding="utf-8")
+    assert end(monkeypatch, lambda *given: pytest.fail("called"), "digits", "lite0") == 1
+    assert capsys.readouterr() == (
+        "",
+        "error: params.yaml: steps is 'many'; allowed: a whole number from 1.\n",
+    )
+
+
+def test_a_command_that_repairs_settings_runs_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("params.yaml").unlink()
+    monkeypatch.setattr(sys, "argv", ["x"])
+    seen: list[str] = []
+    with pytest.raises(SystemExit) as stopped:
+        run_stage("suite", None, params=False, work=lambda verb, given: seen.append(verb))
+    assert (stopped.value.code, seen) == (0, ["suite"])
+
+
+# Ends
 
 
 def test_an_input_error_is_one_message_and_status_1(
@@ -183,6 +122,28 @@ def test_an_input_error_is_one_message_and_status_1(
 
     assert end(monkeypatch, main, "digits", "lite0") == 1
     assert capsys.readouterr() == ("", "error: digits is unusable.\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (SettingError("workers", "x", "a number"), "LGM_WORKERS is 'x'; allowed: a number."),
+        (
+            MissingFileError(Path("results/embedded/digits/inputs.json")),
+            "results/embedded/digits/inputs.json is missing. Make it with: dvc repro inputs@digits",
+        ),
+        (MemoryError(), "Memory ran out (MemoryError). Set LGM_MICRO_BATCH to a smaller number"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "Memory ran out (DefaultCPUAllocator"),
+    ],
+    ids=["setting", "file", "memory", "allocator"],
+)
+def test_an_error_says_what_to_type_and_which_rank_it_met(
+    capsys: pytest.CaptureFixture[str], error: Exception, message: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped, guarded("rank 1: "):
+        raise error
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.startswith(f"rank 1: error: {message}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -197,19 +158,53 @@ def test_an_interrupted_stage_ends_with_status_130(
     assert capsys.readouterr() == ("", "interrupted; run the same command again\n")
 
 
-def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def main(dataset: str, backbone: str) -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        end(monkeypatch, main, "digits", "lite0")
+@pytest.mark.parametrize("error", [ZeroDivisionError(), RuntimeError("shapes differ")])
+def test_a_fault_of_the_program_keeps_its_traceback(error: Exception) -> None:
+    with pytest.raises(type(error)), guarded():
+        raise error
 
 
-def test_progress_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress_bar(2, "distill digits", "steps") as bar:
-        bar.update(2)
-        assert bar.format_dict["elapsed"] >= 0
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert "distill digits" in shown.err
-    assert "2/2" in shown.err
+# One process a cell
+
+
+def test_a_cell_that_is_at_work_is_not_begun_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(guard, "run_verb", lambda verb, arguments: pytest.fail("called"))
+    with alone_with("distill", ["digits", "lite0"]), pytest.raises(SystemExit) as stopped, guarded():
+        run_alone("distill", ["digits", "lite0"])
+    assert stopped.value.code == 1
+    assert f"The cell 'distill digits lite0' is being run by pid {os.getpid()}" in capsys.readouterr().err
+
+
+def test_other_cells_may_be_at_work_and_none_leaves_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(guard, "run_verb", lambda verb, arguments: seen.append(arguments))
+    with alone_with("distill", ["digits", "lite0"]):
+        run_alone("distill", ["digits", "lite1"])
+        run_alone("export", ["digits", "lite0", "../release"])
+    assert len(seen) == 2
+    assert {path.name for path in Path(".lgm/locks").glob("*.lock")} == {
+        "distill digits lite0.lock",
+        "distill digits lite1.lock",
+        "export digits lite0 ..%2Frelease.lock",
+    }
+
+
+# Signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_only_asks_a_distillation_to_end(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with finishing_steps() as ending:
+        assert not ending()
+        os.kill(os.getpid(), number)
+        assert ending()
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    with pytest.raises(KeyboardInterrupt), finishing_steps():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)

@@ -161,7 +161,7 @@ def test_a_field_without_a_text_is_named() -> None:
     class Silent:
         size: int
 
-    with pytest.raises(ValueError, match="Silent.size has no text below it"):
+    with pytest.raises(ValueError, match=r"Silent\.size has no text below it"):
         describe(Silent)
 
 
