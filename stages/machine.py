@@ -60,7 +60,7 @@ def own_inputs_suffice() -> bool:
 
 def available_cores() -> int:
     """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def whole_number(key: str, *, minimum: int, automatic: str = "") -> int | None:

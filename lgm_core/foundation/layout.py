@@ -11,7 +11,6 @@ results/<suite>/<data set>/features/<source>/        feature cache, sample pictu
                            overrides.json            settings of the method that differ for this data set
                            <group>/                  distilled, neighbors, probe and runs of variants, each in
                                                      a folder of its source: probe/<source>/<variant>.json
-results/<suite>/none/                                empty results, of what tables and figures leave out
 results/<suite>/none/                                empty results, for what tables and figures leave out
 results/<suite>/tables/<table>.{csv,md,tex}
 results/<suite>/figures/<figure>.{png,svg,csv}
