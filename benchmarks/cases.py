@@ -86,7 +86,7 @@ class Case:
         views = torch.randn(1, max(bank_images, self.classes), width, generator=generator)
         labels = torch.arange(views.shape[1]) % self.classes
         micro_batch = changes.pop("micro_batch", None)
-        bank = RealBank(views, labels, self.classes)
+        bank = RealBank(views, labels, tuple(map(str, range(self.classes))))
         return Distiller(backbone, bank, self.method(**changes), seed=0, micro_batch=micro_batch)
 
 

@@ -77,7 +77,7 @@ def clone(target: Path, *, toy: bool) -> None:
     (target / "dvc.lock").unlink(missing_ok=True)
     if toy:
         sys.path.insert(0, str(ROOT / "tests"))
-        from test_stages import start_project
+        from toy_project import start_project
 
         os.chdir(target)
         start_project(target)

@@ -132,7 +132,7 @@ def main() -> None:
     settings = params()
     settings = replace(settings, probe=replace(settings.probe, epochs=arguments.epochs, view_rounds=20))
     backbone, cache = prepare(settings, arguments.workers)
-    bank = RealBank(cache.real_views, cache.train_labels, len(cache.classes))
+    bank = RealBank(cache.real_views, cache.train_labels, cache.classes)
     points: list[Point] = []
     for name, changes in WAYS.items():
         method = planned(replace(settings.method, **changes), bank, backbone, arguments.seconds)

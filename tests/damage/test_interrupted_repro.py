@@ -23,7 +23,7 @@ from lgm_core.foundation.store import read_tensors
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = f"distill@{DATASET}-conv"
 CHECKPOINTS = Path(".lgm") / "checkpoints" / "toy" / f"{DATASET}-conv"
-IMAGES = LAYOUT.distilled(DATASET, "conv") / "images.safetensors"
+IMAGES = LAYOUT.cell(DATASET, "conv").distilled / "images.safetensors"
 CODE = (
     "lgm_core",
     "stages",
@@ -132,7 +132,7 @@ def kill_when(process: subprocess.Popen[str], folder: Path, step: int) -> str:
 
 
 def images_of(folder: Path) -> Any:
-    return read_tensors(folder / IMAGES, made_by="")[0]["images"]
+    return read_tensors(folder / IMAGES)[0]["images"]
 
 
 def locked(text: str, stage: str) -> list[str]:
