@@ -32,3 +32,12 @@ def project(recorded_toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     enter(tmp_path, monkeypatch)
     return copy.deepcopy(settings)
+
+
+@pytest.fixture
+def empty_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project folder that is current, with data below it."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"LGM_DATA": str(tmp_path / "data"), "LGM_WORKERS": "0", "LGM_DEVICE": "cpu"}.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.cases import Case, params
+from benchmarks.cases import Case, one_batch, params
 from benchmarks.measure import flops, interleaved, interleaved_processes, table
 from benchmarks.straightforward import MEAN, STD, Straightforward, augmented, probe
 from benchmarks.variance import draw
@@ -98,6 +98,7 @@ def _counting(start: int) -> Callable[[], object]:
     return call
 
 
+@pytest.mark.slow
 def test_candidates_in_processes_of_their_own_keep_their_own_state() -> None:
     found = interleaved_processes({"a": partial(_counting, 0), "b": partial(_counting, 10)}, rounds=1)
     assert found["a"].seconds >= 0.02 * 3  # two calls to warm up, and one that counts
@@ -116,6 +117,15 @@ def test_a_case_has_a_full_pyramid_at_its_size() -> None:
     method = Case("test_vit", 32, 10, 3).method()
     assert (method.resolution, method.input_size, method.pyramid_start, method.aug_rounds) == (32, 32, 32, 3)
     assert params(seed=7).seed == 7
+
+
+def test_a_case_has_a_step_on_random_weights_and_features() -> None:
+    case = Case("test_vit", 32, 3, 2)
+    backbone = case.backbone(CPU)
+    distiller = case.distiller(backbone, bank_images=12, **one_batch(case))
+    assert len(distiller.bank.classes) == 3
+    assert (distiller.method.head_draws, distiller.method.real_batch) == (1, 6)
+    assert 0 < float(distiller.step()) < 2
 
 
 def test_the_variance_figure_is_a_picture(tmp_path: Path) -> None:
