@@ -116,6 +116,7 @@ def test_number_of_gradient_rounds_does_not_shift_the_other_views(
     assert torch.equal(other.full_views, usual.full_views)
 
 
+@pytest.mark.slow
 def test_worker_processes_change_nothing(feature_spec: Spec, tiny_backbone: Backbone) -> None:
     splits, backbone = (_image_set(6), _image_set(2)), tiny_backbone()
     alone, helped = (
@@ -268,6 +269,7 @@ def test_one_half_opens_no_image_of_the_other(feature_spec: Spec, tiny_backbone:
     assert opened == list(range(5))
 
 
+@pytest.mark.slow
 def test_processes_that_decode_change_neither_half(feature_spec: Spec, tiny_backbone: Backbone) -> None:
     """What decodes may be anything, a function of a function too: forked workers take it with them."""
     if "fork" not in multiprocessing.get_all_start_methods():

@@ -138,6 +138,7 @@ def test_other_seed_gives_other_images(small: Make, tiny_backbone: Backbone) -> 
 
 @pytest.mark.parametrize("parameterization", ["pyramid", "pixels"])
 @pytest.mark.parametrize("real_batch", ["all", 6])
+@pytest.mark.slow
 def test_loss_decreases(
     parameterization: str, real_batch: int | str, small: Make, tiny_backbone: Backbone
 ) -> None:
@@ -162,6 +163,7 @@ def test_images_are_ordered_by_class_and_lie_between_0_and_1(small: Make, tiny_b
     assert not distilled.images.requires_grad
 
 
+@pytest.mark.slow
 def test_images_suit_the_class_they_are_labelled_with(small: Make, tiny_backbone: Backbone) -> None:
     """What is matched is the mean of a class's images, so that mean lies nearest to the real class mean."""
     spec = small(steps=80, ipc=2, growth_interval=10, augment="none")

@@ -128,6 +128,7 @@ def test_progress_of_features_and_steps_is_told(images: ImageSet, whole: Distill
     assert steps == list(enumerate(whole.losses))
 
 
+@pytest.mark.slow
 def test_the_matching_gets_better(images: ImageSet) -> None:
     method = MethodSettings.paper(
         **{**asdict(METHOD), "steps": 60, "growth_interval": 15, "learning_rate": 0.05}
@@ -179,6 +180,7 @@ def _again(images: ImageSet, folder: Path, method: MethodSettings = METHOD) -> t
 
 
 @pytest.mark.parametrize(("stop", "first"), [(0, 0), (1, 0), (2, 2), (3, 2), (5, 4), (6, 6)])
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_bits(
     stop: int, first: int, interrupt: Interrupt, images: ImageSet, whole: DistilledSet, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def files(checkpoints: Checkpoints) -> list[Path]:
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("step", range(1, 10))
+@pytest.mark.slow
 def test_resuming_at_any_step_changes_no_bit(
     tmp_path: Path, distiller: Callable[..., Distiller], step: int, optimizer: str
 ) -> None:

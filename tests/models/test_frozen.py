@@ -182,6 +182,7 @@ def test_a_module_of_ones_own_is_frozen_and_folded() -> None:
 
 
 @pytest.mark.parametrize("tag", ["tf_efficientnet_lite0", "resnet18", "mobilenetv2_050", "test_vit"])
+@pytest.mark.slow
 def test_features_and_gradients_stay_the_same(tag: str) -> None:
     model = timm_model(tag, **({"img_size": SIDE} if tag == "test_vit" else {}))
     plain = FrozenBackbone(copy.deepcopy(model), MEAN, STD)

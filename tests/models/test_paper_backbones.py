@@ -21,6 +21,8 @@ from lgm_core.models.catalogue import IMAGENET_MEAN, IMAGENET_STD, OPENAI_MEAN, 
 from lgm_core.models.libraries import load_backbone, open_backbone
 from lgm_core.models.positions import resize_positions
 
+pytestmark = pytest.mark.slow
+
 Weights = dict[str, Tensor]
 SIZE = 224
 WIDTHS = {"clip": 512, "dinov2": 768, "eva02": 768, "mocov3": 768, "dino": 768}

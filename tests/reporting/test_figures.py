@@ -78,6 +78,7 @@ def test_all_classes_are_shown_or_as_many_as_fit_evenly_spaced() -> None:
 
 
 @pytest.mark.parametrize("name", PANELS)
+@pytest.mark.slow
 def test_panels_are_drawn_and_the_same_every_time(
     name: str, whole: Results, settings: Params, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_panels_are_drawn_and_the_same_every_time(
 
 
 @pytest.mark.parametrize("name", PLOTS)
+@pytest.mark.slow
 def test_plots_are_drawn_as_png_and_svg_the_same_every_time(
     name: str, whole: Results, settings: Params, tmp_path: Path
 ) -> None:
@@ -220,6 +222,7 @@ def test_there_is_no_other_figure(whole: Results, settings: Params) -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.slow
 def test_a_figure_whose_places_are_all_none_is_a_sentence_that_says_so(
     suite: dict[str, Any], tmp_path: Path, name: str
 ) -> None:

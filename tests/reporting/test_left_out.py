@@ -42,6 +42,7 @@ def test_a_table_that_shows_nothing_says_so_in_all_its_files(
 
 
 @pytest.mark.parametrize(("name", "suffixes"), [("figure1", {".png"}), ("figure3", {".png", ".svg", ".csv"})])
+@pytest.mark.slow
 def test_a_figure_that_shows_nothing_says_so_in_all_its_files(
     nothing: Layout, name: str, suffixes: set[str]
 ) -> None:

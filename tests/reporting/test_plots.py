@@ -21,6 +21,8 @@ from lgm_core.reporting.plots import (
     save_plot,
 )
 
+pytestmark = pytest.mark.slow
+
 PICTURE = np.zeros((4, 4, 3), dtype=np.uint8)
 
 

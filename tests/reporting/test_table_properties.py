@@ -20,6 +20,8 @@ from lgm_core.foundation.store import write_json
 from stages.advice import explained
 from stages.tables import main as write_table
 
+pytestmark = pytest.mark.slow
+
 NETS = ("a", "b", "c")
 RUNS = st.lists(st.floats(0.5, 100), min_size=1, max_size=4)
 CELLS = st.fixed_dictionaries(

@@ -128,7 +128,7 @@ def test_feature_settings_ignore_what_only_distillation_reads(params: Make) -> N
 @pytest.mark.parametrize("name", ["none", *RESERVED_DATASETS])
 def test_no_data_set_is_named_like_something_else(suite: dict[str, Any], name: str) -> None:
     suite["datasets"][name] = "toy:shapes"
-    told = rf"datasets\.{name} is '{name}'; allowed: a name other than none, settings, tables, figures"
+    told = rf"datasets\.{name} is '{name}'; allowed: a name other than none, tables, figures"
     with pytest.raises(InputError, match=told):
         parse_params(suite)
 
