@@ -29,7 +29,7 @@ check: $(READY)  ## What the active suite needs: data sets, weights, time, disk
 	python -m stages.check
 
 test: $(TESTS_READY) lint  ## Everything, as CI runs it
-	OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist loadgroup
+	OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist loadfile
 
 fast: $(TESTS_READY) lint  ## Linters and unit tests, in under a minute
 	OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS) -m "not slow" $(UNIT_TESTS)

@@ -8,8 +8,11 @@ import string
 from pathlib import Path
 
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.layout import RESERVED_DATASETS
 from lgm_core.settings.params import NOTHING
 
+# What YAML, tables or folders take for something else than a name.
+_TAKEN = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "full", "average", NOTHING}
 _TEMPLATE = Path(__file__).with_name("own_suite.yaml")
 _MOST_DATASETS = 2
 
@@ -54,6 +57,8 @@ def short_names(sources: list[str]) -> dict[str, str]:
     for source in dict.fromkeys(sources):
         last = re.split(r"[:/]", source.rstrip("/"))[-1].partition(".")[0]
         plain = re.sub(r"[^A-Za-z0-9_]+", "_", last).strip("_") or "unnamed"
+        if plain[0].isdigit() or plain.lower() in {*_TAKEN, *RESERVED_DATASETS}:
+            plain = f"_{plain}"
         number = sum(name == plain or name.startswith(f"{plain}_") for name in found)
         found[f"{plain}_{number + 1}" if plain in found else plain] = source
     return found

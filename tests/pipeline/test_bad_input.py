@@ -14,7 +14,7 @@ from lgm_core.foundation.errors import InputError
 from lgm_core.models.catalogue import ROWS, BackboneRow
 from stages.advice import explained
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("toy")]
+pytestmark = pytest.mark.slow
 
 # How the project is spoilt, the stage that meets it, and what its message says.
 

@@ -16,7 +16,7 @@ from toy_project import BACKBONES, DATASET, SHOWN
 
 from stages.code import project_code
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("toy")]
+pytestmark = pytest.mark.slow
 
 CALLS = {
     "inputs": (DATASET,),

@@ -135,7 +135,6 @@ def test_a_process_without_its_data_ends_with_one_message(
     assert snapshot() == {}
 
 
-@pytest.mark.xdist_group("toy")
 def test_a_process_that_meets_an_unknown_setting_writes_nothing(project: dict[str, Any]) -> None:
     write_settings({**project, "aug_round": 5})
     before = snapshot()
@@ -146,7 +145,6 @@ def test_a_process_that_meets_an_unknown_setting_writes_nothing(project: dict[st
     assert snapshot() == before
 
 
-@pytest.mark.xdist_group("toy")
 def test_a_table_is_made_without_importing_torch(project: dict[str, Any]) -> None:
     code = "import sys; from stages.tables import main; main('table2'); assert 'torch' not in sys.modules"
     done = python("-c", code)

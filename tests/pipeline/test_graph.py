@@ -120,6 +120,7 @@ def test_settings_may_stand_under_the_name_of_their_file() -> None:
 # DVC's own opinion
 
 
+@pytest.mark.slow
 @by_suite
 def test_dvc_itself_accepts_the_graph_of_every_suite(
     suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -129,6 +130,7 @@ def test_dvc_itself_accepts_the_graph_of_every_suite(
     assert names == {address(stage, cell) for stage in STAGES for cell in cells(stage, params)}
 
 
+@pytest.mark.slow
 def test_dvc_accepts_a_table_with_one_data_set_on_both_sides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +139,7 @@ def test_dvc_accepts_a_table_with_one_data_set_on_both_sides(
     assert "tables/table2" in dvc_stages(tmp_path, params, monkeypatch)
 
 
+@pytest.mark.slow
 def test_dvc_accepts_tables_of_ones_own_and_what_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,6 @@ def same(found: FeatureCache, expected: FeatureCache) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("toy")
 def test_two_processes_make_what_one_makes(without_features: tuple[Path, FeatureCache]) -> None:
     folder, expected = without_features
     stage = StageProcess(folder, *FEATURES, LGM_RANKS="2")
@@ -79,7 +78,6 @@ def test_two_processes_make_what_one_makes(without_features: tuple[Path, Feature
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("toy")
 def test_torchrun_says_who_is_who(without_features: tuple[Path, FeatureCache]) -> None:
     folder, expected = without_features
     with socket.socket() as free:

@@ -33,7 +33,7 @@ from toy_project import DATASET, SHOWN, enter, stage_calls, write_settings
 from lgm_core.foundation.layout import Layout
 from stages.params import read_params
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("toy")]
+pytestmark = pytest.mark.slow
 
 Recorded = tuple[dict[str, Any], dict[str, Seen]]
 """The settings, and what every cell of dvc.yaml touched."""

@@ -32,7 +32,7 @@ from lgm_core.foundation.errors import InputError
 from lgm_core.settings.params import NOTHING
 from stages.advice import explained
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("toy")]
+pytestmark = pytest.mark.slow
 CELL = LAYOUT.cell
 
 

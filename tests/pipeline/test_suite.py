@@ -96,6 +96,11 @@ def test_an_unknown_suite_lists_the_known_ones_and_changes_nothing() -> None:
     assert active() == before
 
 
+def test_without_a_name_the_message_says_what_to_type() -> None:
+    with pytest.raises(InputError, match="make suite NAME=pets DATA=folder:<path> BACKBONES="):
+        main("")
+
+
 def test_no_suite_lies_outside_its_folder() -> None:
     Path("secret.yaml").write_text("suite: secret\n", encoding="utf-8")
     with pytest.raises(InputError, match="no suite"):
