@@ -81,6 +81,7 @@ class Code:
 
     def __init__(self, root: Path, packages: tuple[str, ...]) -> None:
         self.root = root
+        self.packages = packages
         self.data: dict[str, list[Path]] = {}
         for path in (path for package in packages for path in (root / package).rglob("*")):
             if path.is_file() and path.suffix not in {".py", ".pyc"}:
@@ -89,7 +90,9 @@ class Code:
     def own_files(self, path: Path) -> set[Path]:
         """The modules here that a module imports, and the data files that it names in a text."""
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        modules = (self.root / name.replace(".", "/") for name in imported_names(tree))
+        # Where the packages are installed, those of others lie beside them.
+        own = (name for name in imported_names(tree) if name.partition(".")[0] in self.packages)
+        modules = (self.root / name.replace(".", "/") for name in own)
         return {*self._existing(modules), *self._named(tree)}
 
     def _existing(self, modules: Iterable[Path]) -> Iterator[Path]:

@@ -246,3 +246,12 @@ def test_programs_that_differ_have_different_fingerprints(one: str, other: str, 
         (tmp_path / "program.py").write_text(text, encoding="utf-8")
         seen.add(code_fingerprint([tmp_path / "program.py"], tmp_path))
     assert len(seen) == 2
+
+
+def test_packages_of_others_beside_it_are_not_followed(root: Path) -> None:
+    before = closure(root)
+    (root / "other").mkdir()
+    (root / "other" / "__init__.py").write_text("from . import part\n", encoding="utf-8")
+    with (root / "pack" / "helpers.py").open("a", encoding="utf-8") as file:
+        file.write("\nimport other\n")
+    assert closure(root) == before
