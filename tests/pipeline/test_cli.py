@@ -117,6 +117,7 @@ def test_a_data_set_or_backbone_that_is_not_there_is_one_message(photos: Path) -
     assert (result.exit_code, "'nonesuch' is unknown" in result.output) == (1, True)
 
 
+@pytest.mark.slow
 def test_the_library_and_the_command_need_no_pipeline() -> None:
     """Nothing that only an extra brings is imported, whatever part of the command is used."""
     program = (
