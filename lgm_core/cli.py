@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from statistics import fmean, pstdev
 from typing import Any, ParamSpec
 
 import click
@@ -23,6 +22,7 @@ from tqdm import tqdm
 import lgm_core
 from lgm_core.data.sources import dataset_license, load_images
 from lgm_core.distilled import DistilledSet, load_distilled
+from lgm_core.evaluation.accuracies import in_words
 from lgm_core.evaluation.small_sets import probe as probe_set
 from lgm_core.foundation.devices import choose_device
 from lgm_core.foundation.errors import InputError
@@ -60,10 +60,6 @@ def _dataset(data: str) -> DatasetSource:
     return DatasetSource(f"folder:{Path(data).resolve()}" if Path(data).is_dir() else data)
 
 
-def _backbone(name: str, checkpoint: str | None) -> BackboneSource:
-    return BackboneSource(name, checkpoint)
-
-
 def _opened(source: BackboneSource, input_size: int, device: str | None) -> FrozenBackbone:
     chosen = choose_device(device)
     if chosen.type == "cpu":
@@ -89,20 +85,25 @@ def _bar(total: int, what: str, unit: str) -> tqdm:
     return tqdm(total=total, desc=what, unit=f" {unit}", dynamic_ncols=True)
 
 
-def _option(*names: str, **how: Any) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    return click.option(*names, **how)
-
-
-DATA = _option("--data", required=True, help="Folder {train,test}/<class>/<image>, or a source by name.")
-BACKBONE = _option(
+DATA = click.option("--data", required=True, help="Folder {train,test}/<class>/<image>, or a named source.")
+BACKBONE = click.option(
     "--backbone", required=True, help="A built-in name, timm:<tag> or open_clip:<model>/<weights>."
 )
-CHECKPOINT = _option("--checkpoint", type=click.Path(), help="Local file with the backbone's weights.")
-DATA_ROOT = _option("--data-root", default="data", show_default=True, help="Folder of published data sets.")
-DEVICE = _option("--device", help="cpu, cuda, cuda:1 …; by default a GPU where there is one.")
-WORKERS = _option("--workers", default=0, show_default=True, help="Processes that decode images.")
-SEED = _option("--seed", default=0, show_default=True, help="Root of all random draws.")
-SETTINGS = _option("--setting", multiple=True, metavar="KEY=VALUE", help="A setting unlike the paper's.")
+CHECKPOINT = click.option("--checkpoint", type=click.Path(), help="Local file with the backbone's weights.")
+DATA_ROOT = click.option(
+    "--data-root", default="data", show_default=True, help="Folder of published data sets."
+)
+DEVICE = click.option("--device", help="cpu, cuda, cuda:1 …; by default a GPU where there is one.")
+WORKERS = click.option("--workers", default=0, show_default=True, help="Processes that decode images.")
+SEED = click.option("--seed", default=0, show_default=True, help="Root of all random draws.")
+SETTINGS = click.option("--setting", multiple=True, metavar="KEY=VALUE", help="A setting unlike the paper's.")
+
+
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command that runs a backbone over a data set."""
+    for option in (WORKERS, DEVICE, SEED, DATA_ROOT, CHECKPOINT, SETTINGS, BACKBONE, DATA):
+        command = option(command)
+    return command
 
 
 @click.group(help=__doc__)
@@ -112,15 +113,8 @@ def main() -> None:
 
 
 @main.command()
-@DATA
-@BACKBONE
-@_option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the distilled set.")
-@SETTINGS
-@CHECKPOINT
-@DATA_ROOT
-@SEED
-@DEVICE
-@WORKERS
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the distilled set.")
+@_run_options
 @_told
 def distill(
     data: str, backbone: str, out: Path, setting: tuple[str, ...], checkpoint: str | None, **how: Any
@@ -130,7 +124,7 @@ def distill(
     An interrupted run goes on when the same command is given again.
     """
     method = MethodSettings.paper(**_settings(setting))
-    source = _backbone(backbone, checkpoint)
+    source = BackboneSource(backbone, checkpoint)
     train = load_images(_dataset(data), "train", Path(how["data_root"]))
     model = _opened(source, method.input_size, how["device"])
     checkpoints = out.parent / f".{out.name}.checkpoints"
@@ -176,17 +170,10 @@ class _Bars:
 
 
 @main.command()
-@_option(
+@click.option(
     "--images", required=True, type=click.Path(path_type=Path), help="A distilled set, or class folders."
 )
-@DATA
-@BACKBONE
-@SETTINGS
-@CHECKPOINT
-@DATA_ROOT
-@SEED
-@DEVICE
-@WORKERS
+@_run_options
 @_told
 def probe(
     images: Path, data: str, backbone: str, setting: tuple[str, ...], checkpoint: str | None, **how: Any
@@ -198,11 +185,9 @@ def probe(
     spec = ProbeSettings.paper(**given)
     test = load_images(_dataset(data), "test", Path(how["data_root"]))
     accuracies = _probed(
-        found, test, _opened(_backbone(backbone, checkpoint), input_size, how["device"]), spec, how
+        found, test, _opened(BackboneSource(backbone, checkpoint), input_size, how["device"]), spec, how
     )
-    for measure, runs in accuracies.items():
-        spread = f" ± {pstdev(runs):.2f} over {len(runs)} runs" if len(runs) > 1 else ""
-        click.echo(f"{measure:17} {fmean(runs):.2f} %{spread}")
+    click.echo("\n".join(in_words(accuracies)))
 
 
 def _probed(
@@ -215,9 +200,9 @@ def _probed(
 
 
 @main.command()
-@_option("--images", required=True, type=click.Path(path_type=Path), help="A distilled set.")
-@_option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
-@_option("--title", help="Name of the data set, for the card; by default the set's own.")
+@click.option("--images", required=True, type=click.Path(path_type=Path), help="A distilled set.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@click.option("--title", help="Name of the data set, for the card; by default the set's own.")
 @_told
 def export(images: Path, out: Path, title: str | None) -> None:
     """Write a distilled set for other people's tools: class folders, exact floats, a data card."""
@@ -226,7 +211,7 @@ def export(images: Path, out: Path, title: str | None) -> None:
         raise InputError(f"{images} does not say what made it; export a set that was distilled here.")
     data = str(found.facts["dataset"])
     backbone = str(found.facts["backbone"])
-    row = backbone_row(_backbone(backbone, found.facts.get("checkpoint")))
+    row = backbone_row(BackboneSource(backbone, found.facts.get("checkpoint")))
     facts = {"dataset": title or Path(data).name, "backbone": backbone}
     named = replace(found, facts={**facts, "settings": found.facts.get("method", {})})
     terms = dataset_license(_dataset(data))
@@ -244,7 +229,7 @@ def check(data: str, backbone: str, checkpoint: str | None, data_root: str) -> N
     """Look for a data set and a backbone's weights, with counts and licences."""
     findings = [
         survey_dataset(Path(data).name, _dataset(data), Path(data_root)),
-        *survey_backbones({backbone: _backbone(backbone, checkpoint)}),
+        *survey_backbones({backbone: BackboneSource(backbone, checkpoint)}),
     ]
     for finding in findings:
         click.echo(f"{finding.title} {finding.told}")

@@ -31,7 +31,7 @@ from lgm_core.foundation.store import (
     write_tensors,
     write_text,
 )
-from lgm_core.images import decode_file
+from lgm_core.images import decode_file, pixels_of
 
 TENSORS = "images.safetensors"
 EXPORTED_IMAGES = "train"
@@ -88,7 +88,7 @@ class DistilledSet:
         """Name of the picture of every image below the set's folder."""
         return picture_names(self.classes, self.labels.tolist())
 
-    def write_tensors(self, folder: Path) -> None:
+    def write_exact(self, folder: Path) -> None:
         """Write the exact images, with class names and facts."""
         metadata = {"classes": list(self.classes), "facts": self.facts}
         write_tensors(folder / TENSORS, {"images": self.images, "labels": self.labels}, metadata)
@@ -101,7 +101,7 @@ class DistilledSet:
         """
         pictures = self.pictures()
         with replacing_folder(Path(folder)) as new:
-            self.write_tensors(new)
+            self.write_exact(new)
             for image, picture in zip(self.images, pictures, strict=True):
                 write_png(new / picture, image)
             write_png(new / "grid.png", image_grid(self.images))
@@ -147,18 +147,12 @@ def _load_folders(folder: Path) -> DistilledSet:
     if not files:
         raise InputError(f"{folder} holds no distilled set: neither {TENSORS} nor <class>/<image> folders.")
     classes = tuple(sorted({file.parent.name for file in files}))
-    images = [_to_tensor(file) for file in files]
+    images = [pixels_of(decode_file(file)).float() / 255 for file in files]
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
         raise InputError(f"{folder}: the images have different sizes: {sorted(shapes)[:3]}.")
     labels = torch.tensor([classes.index(file.parent.name) for file in files])
     return DistilledSet(torch.stack(images), labels, classes)
-
-
-def _to_tensor(path: Path) -> Float[Tensor, "3 h w"]:
-    picture = decode_file(path)
-    flat = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    return flat.reshape(picture.height, picture.width, 3).permute(2, 0, 1).float() / 255
 
 
 def class_folders(classes: Sequence[str]) -> list[str]:

@@ -174,8 +174,13 @@ def square(
     left = int((width - side) * shares[0])
     top = int((height - side) * shares[1])
     window = image.crop((left, top, left + side, top + side))
-    flat = torch.frombuffer(bytearray(window.tobytes()), dtype=torch.uint8)
-    return flat.reshape(side, side, 3).permute(2, 0, 1).contiguous()
+    return pixels_of(window).contiguous()
+
+
+def pixels_of(image: Image.Image) -> UInt8[Tensor, "3 h w"]:
+    """The bytes of an RGB image."""
+    flat = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return flat.reshape(image.height, image.width, 3).permute(2, 0, 1)
 
 
 def squares(images: ImageSet, indices: list[int], side: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""A distilled set as a stage's input: of the data set that it is shown beside."""
+"""A distilled set as a stage's input, and the training images that it is compared with."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lgm_core.data.integrity import unchanged
+from lgm_core.data.sources import load_images
 from lgm_core.distilled import load_distilled
 from lgm_core.foundation.errors import InputError, StaleFileError
+from lgm_core.foundation.layout import Cell
+from lgm_core.images import ImageSet
+from lgm_core.settings.params import Params
+from stages.machine import Machine
 
 
 def distilled_for(classes: tuple[str, ...], folder: Path) -> tuple[Tensor, Tensor]:
@@ -21,3 +27,14 @@ def distilled_for(classes: tuple[str, ...], folder: Path) -> tuple[Tensor, Tenso
         return found.images, found.labels_in(classes)
     except InputError as error:
         raise StaleFileError(folder, f"is not of this data set ({error})") from error
+
+
+def train_and_distilled(params: Params, machine: Machine, cell: Cell) -> tuple[ImageSet, Tensor, Tensor]:
+    """The training images whose features a cell has, and images and labels of its distilled set.
+
+    Raises:
+        InputError: if the images changed since, or either is missing or damaged.
+    """
+    images = load_images(params.datasets[cell.dataset], "train", machine.data_root)
+    train = unchanged(images, "train", cell.features)
+    return train, *distilled_for(train.classes, cell.distilled)

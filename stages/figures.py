@@ -5,12 +5,12 @@ if __name__ == "__main__":
 
     run_stage("figures", __doc__, "name")
 
-from lgm_core.data.catalogue import about
 from lgm_core.foundation.store import write_text
 from lgm_core.reporting.figures import FIGURES, draw_figure, figure_caption, plotted_data
 from lgm_core.reporting.panels import save_panels
 from lgm_core.reporting.plots import save_plot
 from lgm_core.reporting.results import Results
+from stages.captions import captions
 from stages.params import read_layout, read_params
 
 
@@ -20,10 +20,9 @@ def main(name: str) -> None:
     layout = read_layout(params)
     results = Results(layout)
     drawn = draw_figure(name, results, params)
-    captions = {dataset: about(source.source) for dataset, source in params.datasets.items()}
     paths = [layout.figure(name, suffix) for suffix in FIGURES[name].suffixes if suffix != ".csv"]
     if isinstance(drawn, list):
-        save_panels(drawn, figure_caption(name, params, captions), *paths)
+        save_panels(drawn, figure_caption(name, params, captions(params)), *paths)
     else:
         save_plot(drawn, *paths)
     if FIGURES[name].data is not None:

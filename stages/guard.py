@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from typing import NoReturn
 from urllib.parse import quote
@@ -21,7 +21,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     import_module(f"stages.{verb}").main(*arguments)
 
 
-def alone_with(verb: str, arguments: list[str]):
+def alone_with(verb: str, arguments: list[str]) -> AbstractContextManager[None]:
     """Be the only process that runs this stage with these arguments in this folder."""
     cell = " ".join([verb, *arguments])
     return alone(PRIVATE / "locks" / f"{quote(cell, safe=' ')}.lock", f"The cell {cell!r}")

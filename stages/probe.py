@@ -8,8 +8,6 @@ if __name__ == "__main__":
 
     run_shared_stage("probe", __doc__, "dataset source [variant]", {"--images": "probe_images"})
 
-from lgm_core.data.integrity import unchanged
-from lgm_core.data.sources import load_images
 from lgm_core.evaluation.neighbors import find_neighbors, save_neighbors
 from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets, probe_facts, real_baselines
 from lgm_core.features.cache import load_features
@@ -18,7 +16,7 @@ from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.store import read_json, write_json
 from stages.backbones import opened
-from stages.distilled import distilled_for
+from stages.distilled import train_and_distilled
 from stages.machine import read_machine
 from stages.params import check_cell, read_layout, read_params
 from stages.progress import progress_bar
@@ -34,17 +32,16 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     measurement = Measurement(machine.device)
     cell = layout.cell(dataset, source, variant)
     method = params.method
-    images = load_images(params.datasets[dataset], "train", machine.data_root)
-    train = unchanged(images, "train", cell.features)
-    distilled = LabeledImages(*distilled_for(train.classes, cell.distilled))
+    train, images, labels = train_and_distilled(params, machine, cell)
+    distilled = LabeledImages(images, labels)
     targets = {}
     for target in list(params.backbones)[ranks.rank :: ranks.world]:
         cache = load_features(layout.cell(dataset, target).features)
         model = opened(params, target, machine)
         sets = {"distilled": [distilled]}
         if target == source:
-            near = find_neighbors(model, cache, distilled.images, distilled.labels, method.input_size)
-            save_neighbors(cell.neighbors, near, train, distilled.labels, method.resolution)
+            near = find_neighbors(model, cache, images, labels, method.input_size)
+            save_neighbors(cell.neighbors, near, train, labels, method.resolution)
             if not variant:
                 chosen = read_json(cell.baselines)["selection"]
                 sets |= real_baselines(train, near.numbers, chosen, method.resolution)

@@ -9,10 +9,9 @@ if __name__ == "__main__":
 
     run_stage("probe_images", __doc__, options=("images", "backbone", "[dataset]"))
 
-from statistics import fmean, pstdev
-
 from lgm_core.data.sources import load_images
 from lgm_core.distilled import load_distilled
+from lgm_core.evaluation.accuracies import in_words
 from lgm_core.evaluation.small_sets import probe
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.seeds import derive_seed
@@ -44,6 +43,4 @@ def main(images: str, backbone: str, dataset: str = "") -> None:
     with progress_bar(len(test), f"test images of {dataset}", "images") as bar:
         how = {"seed": seed, "workers": machine.workers, "progress": bar.update}
         result = probe(model, found, test, params.probe, **how)
-    for measure, runs in result.items():
-        spread = f" ± {pstdev(runs):.2f} over {len(runs)} runs" if len(runs) > 1 else ""
-        print(f"{measure:17} {fmean(runs):.2f} %{spread}")
+    print("\n".join(in_words(result)))

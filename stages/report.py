@@ -5,9 +5,9 @@ if __name__ == "__main__":
 
     run_stage("report", __doc__)
 
-from lgm_core.data.catalogue import about
 from lgm_core.reporting.page import write_report
 from lgm_core.reporting.results import Results
+from stages.captions import captions
 from stages.params import read_layout, read_params
 
 
@@ -15,6 +15,5 @@ def main() -> None:
     """Write the report folder."""
     params = read_params()
     layout = read_layout(params)
-    captions = {dataset: about(source.source) for dataset, source in params.datasets.items()}
-    write_report(Results(layout), params, captions, layout.report)
+    write_report(Results(layout), params, captions(params), layout.report)
     print(f"Open {layout.report / 'index.html'}, or serve it: python -m http.server 8000 -d {layout.report}")

@@ -50,15 +50,14 @@ def edits(active: str, suites: dict[str, str]) -> str:
 def main(name: str, data: str = "", backbones: str = "", size: str = "") -> None:
     """Make suite `name` the active one; with data sets and backbones, write it first."""
     suites = {path.stem: path.read_text(encoding="utf-8") for path in sorted(SUITES.glob("*.yaml"))}
-    if not data and not backbones:
-        if name not in suites:
-            raise InputError(
-                f"There is no suite {name!r}; there are: {', '.join(suites)}. A new one needs data and "
-                f"models: make suite NAME={name or 'pets'} DATA=folder:<path> BACKBONES='<source> <source>'"
-            )
-        _keep_edits(suites)
-    else:
-        _keep_edits(suites)
+    new = bool(data or backbones)
+    if not new and name not in suites:
+        raise InputError(
+            f"There is no suite {name!r}; there are: {', '.join(suites)}. A new one needs data and models: "
+            f"make suite NAME={name or 'pets'} DATA=folder:<path> BACKBONES='<source> <source>'"
+        )
+    _keep_edits(suites)
+    if new:
         suites[name] = _written(name, data.split(), backbones.split(), size or _SIZE, suites)
     write_text(PARAMS_FILE, suites[name])
     print(f"The active suite is {name}. Results of the other suites stay where they are.")

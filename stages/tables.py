@@ -5,11 +5,11 @@ if __name__ == "__main__":
 
     run_stage("tables", __doc__, "name")
 
-from lgm_core.data.catalogue import about
 from lgm_core.foundation.store import write_json, write_text
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.table_formats import to_csv, to_latex, to_markdown, to_metrics
 from lgm_core.reporting.tables import assemble
+from stages.captions import captions
 from stages.params import read_layout, read_params
 
 
@@ -17,8 +17,7 @@ def main(name: str) -> None:
     """Write table `name` and print it; one that shows no data set says so."""
     params = read_params()
     layout = read_layout(params)
-    captions = {dataset: about(source.source) for dataset, source in params.datasets.items()}
-    table = assemble(name, Results(layout), params, captions)
+    table = assemble(name, Results(layout), params, captions(params))
     write_text(layout.table(name, ".csv"), to_csv(table))
     write_text(layout.table(name, ".md"), to_markdown(table))
     write_text(layout.table(name, ".tex"), to_latex(table))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import logging
 from pathlib import Path, PurePosixPath
 
 from lgm_core.data.readers import (
@@ -16,8 +15,6 @@ from lgm_core.data.readers import (
     some,
 )
 from lgm_core.foundation.errors import InputError
-
-logger = logging.getLogger(__name__)
 
 
 def read_imagenet(root: Path, split: str, classes: tuple[str, ...]) -> Listing:

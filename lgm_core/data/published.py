@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import logging
 from pathlib import Path
 
 from lgm_core.data.readers import (
@@ -18,8 +17,6 @@ from lgm_core.data.readers import (
     read_split_folders,
 )
 from lgm_core.foundation.errors import InputError
-
-logger = logging.getLogger(__name__)
 
 
 def read_stanford_dogs(root: Path, split: str) -> Listing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean, pstdev
 
 import torch
 from jaxtyping import Float, Int
@@ -73,6 +74,15 @@ def group_accuracies(
         "balanced": math.fsum(classes) / len(classes),
         "worst_group": min(right[groups == group].mean().item() for group in groups.unique()),
     }
+
+
+def in_words(accuracies: dict[str, list[float]]) -> list[str]:
+    """A line for every measure: its mean in percent, ± the standard deviation over several runs."""
+    lines = []
+    for measure, runs in accuracies.items():
+        spread = f" ± {pstdev(runs):.2f} over {len(runs)} runs" if len(runs) > 1 else ""
+        lines.append(f"{measure:17} {fmean(runs):.2f} %{spread}")
+    return lines
 
 
 def majority_accuracies(

@@ -1,6 +1,6 @@
 """Sample pictures of a data set, kept beside its features, so that no figure opens the data folder.
 
-samples/<split>/<class>/<k>.png  some images of every class that figures show
+samples/<split>/<label>/<k>.png  some images of every class that figures show
 samples/samples.json             split → class → pictures
 """
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,29 @@ def _plain(node: Any) -> Any:
     return (type(node).__name__, *((name, _plain(value)) for name, value in fields))
 
 
-def code_fingerprint(files: Iterable[Path], root: Path) -> str:
-    """SHA-256 over files by their names below `root`: Python by its syntax, anything else by its bytes."""
+def _content(path: Path) -> bytes:
+    """What counts of a file: Python's syntax, anything else's bytes."""
+    if path.suffix != ".py":
+        return path.read_bytes()
+    return repr(_plain(_tree(path))).encode()
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def code_fingerprint(files: Iterable[Path], root: Path, content: Callable[[Path], bytes] = _content) -> str:
+    """SHA-256 over files by their names below `root`: Python by its syntax, anything else by its bytes.
+
+    Args:
+        files: in any order.
+        root: folder that their names start from.
+        content: what counts of a file.
+    """
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
-        if path.suffix == ".py":
-            digest.update(repr(_plain(ast.parse(path.read_text(encoding="utf-8")))).encode())
-        else:
-            digest.update(path.read_bytes())
+        digest.update(content(path))
     return digest.hexdigest()
 
 
@@ -72,7 +87,7 @@ def imported_names(tree: ast.AST) -> set[str]:
 
 
 class Code:
-    """The code of some packages.
+    """The code of some packages, as it stands when a file of it is first asked for: each is read once.
 
     Args:
         root: folder that holds the packages; names of modules start there.
@@ -82,14 +97,16 @@ class Code:
     def __init__(self, root: Path, packages: tuple[str, ...]) -> None:
         self.root = root
         self.packages = packages
+        self.own_files = cache(self._own_files)
+        self.content = cache(_content)
         self.data: dict[str, list[Path]] = {}
         for path in (path for package in packages for path in (root / package).rglob("*")):
             if path.is_file() and path.suffix not in {".py", ".pyc"}:
                 self.data.setdefault(path.name, []).append(path)
 
-    def own_files(self, path: Path) -> set[Path]:
+    def _own_files(self, path: Path) -> set[Path]:
         """The modules here that a module imports, and the data files that it names in a text."""
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = _tree(path)
         # Where the packages are installed, those of others lie beside them.
         own = (name for name in imported_names(tree) if name.partition(".")[0] in self.packages)
         modules = (self.root / name.replace(".", "/") for name in own)
@@ -122,4 +139,4 @@ class Code:
 
     def fingerprint(self, path: Path) -> str:
         """:func:`code_fingerprint` of a module's closure."""
-        return code_fingerprint(self.closure(path), self.root)
+        return code_fingerprint(self.closure(path), self.root, self.content)

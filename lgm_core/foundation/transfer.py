@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import mmap
 import os
@@ -14,8 +13,6 @@ import torch
 from torch import Tensor
 
 from lgm_core.foundation.errors import InputError
-
-logger = logging.getLogger(__name__)
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:

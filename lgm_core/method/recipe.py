@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from lgm_core.distilled import DistilledSet
@@ -59,4 +59,4 @@ def distill(
     with keeper as keep:
         result = distiller.run(step_done, keep or (lambda: None))
     made = {"method": asdict(method), "seed": seed, "versions": versions()}
-    return DistilledSet(result.images, result.labels, result.classes, made, result.losses)
+    return replace(result, facts=made)

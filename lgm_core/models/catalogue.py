@@ -6,16 +6,12 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.sources import BackboneSource
 from lgm_core.models.weights import PLAIN_KEYS, KeyLayout
-
-logger = logging.getLogger(__name__)
-
 
 LIBRARIES = ("timm", "open_clip")
 Statistics = tuple[float, float, float]

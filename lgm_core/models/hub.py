@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from lgm_core.foundation.errors import InputError
 from lgm_core.models.catalogue import BackboneRow
 from lgm_core.models.weights import package_file
-
-logger = logging.getLogger(__name__)
 
 
 def weights_path(row: BackboneRow) -> Path | None:

@@ -18,8 +18,6 @@ from lgm_core.models.hub import unavailable, weights_path
 from lgm_core.models.positions import fit_to_file, set_input_size
 from lgm_core.models.weights import load_checkpoint, read_state_dict
 
-logger = logging.getLogger(__name__)
-
 
 def load_backbone(
     row: BackboneRow,

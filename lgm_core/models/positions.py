@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import Any
 
@@ -13,8 +12,6 @@ from torch.nn import functional
 
 from lgm_core.foundation.errors import InputError
 from lgm_core.models.catalogue import BackboneRow
-
-logger = logging.getLogger(__name__)
 
 
 def fit_to_file(model: Any, stored: dict[str, Tensor]) -> None:

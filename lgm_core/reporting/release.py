@@ -39,7 +39,7 @@ def export_distilled(folder: Path, distilled: DistilledSet, card: str) -> None:
         raise InputError(f"{folder} exists and is no exported set; give a new folder.")
     pictures = picture_names(distilled.classes, distilled.labels.tolist(), EXPORTED_IMAGES)
     with replacing_folder(folder) as new:
-        distilled.write_tensors(new)
+        distilled.write_exact(new)
         for image, picture in zip(distilled.images, pictures, strict=True):
             write_png(new / picture, image)
         write_text(new / "README.md", card)

@@ -46,10 +46,13 @@ class Kind:
     Attributes:
         blocks: the blocks of one data set.
         notes: sentences under the table.
+        variants: whether it compares variants of the method; no other kind reads them, so that a new
+            variant makes no other table again.
     """
 
     blocks: BlockMaker
     notes: tuple[str, ...]
+    variants: bool = False
 
 
 _RUNS = "Mean ± standard deviation over probe seeds (Random: over draws of the images). "
@@ -79,6 +82,7 @@ KINDS = {
             "A column distils. Same model: the probe runs on it; other models: the mean over all others. "
             "Mean ± standard deviation over probe seeds. Bold: the best of a column.",
         ),
+        variants=True,
     ),
     "pairs": Kind(
         pair_blocks,
@@ -201,8 +205,7 @@ def assemble(name: str, results: Results, params: Params, captions: Mapping[str,
     if not shown.datasets:
         return Table(name, row.title, (), (f"{name} is left out: its data set in the settings is none.",))
     kind = KINDS[row.kind]
-    # No other table reads the variants, so that a new one makes no other table again.
-    variants = tuple(params.variants.ablation) if kind.blocks is ablation_blocks else ()
+    variants = tuple(params.variants.ablation) if kind.variants else ()
     compared = Compared(tuple(params.backbones), variants, name)
     blocks = tuple(block for dataset in shown.datasets for block in kind.blocks(results, dataset, compared))
     lines = [f"{dataset}: {captions[dataset]}." for dataset in shown.datasets if captions.get(dataset)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from PIL import Image
 from toy_project import DATASET, LAYOUT
@@ -67,3 +70,12 @@ WHOLE: dict[str, Callable[[Path], torch.Tensor]] = {
     "distill": _distilled_whole,
     "probe": _probe_whole,
 }
+
+
+def ready_for(verb: str, request: pytest.FixtureRequest, long_run: tuple[Path, dict[str, Any]]) -> Path:
+    """A project in which a stage can run with the second seed: what comes before it is that seed's."""
+    folder: Path = request.getfixturevalue("project" if verb == "features" else "ready")
+    if verb == "probe":
+        shutil.rmtree(folder / CELL.distilled)
+        shutil.copytree(long_run[0] / CELL.distilled, folder / CELL.distilled)
+    return folder

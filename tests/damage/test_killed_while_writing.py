@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 from damage.interrupted import (
-    CELL,
     CHECKPOINTS,
     DISTILL,
     WHOLE,
+    ready_for,
     same_set,
 )
 from processes import CountChanges, DieAt, DieHalfway, StageProcess, run_to_end
@@ -26,10 +26,7 @@ pytestmark = pytest.mark.slow
 def test_killed_at_any_change_of_a_file_the_previous_result_or_the_new_one_stands(
     request: pytest.FixtureRequest, long_run: tuple[Path, dict[str, Any]], verb: str
 ) -> None:
-    folder: Path = request.getfixturevalue("project" if verb == "features" else "ready")
-    if verb == "probe":
-        shutil.rmtree(folder / CELL.distilled)
-        shutil.copytree(long_run[0] / CELL.distilled, folder / CELL.distilled)
+    folder = ready_for(verb, request, long_run)
     whole = WHOLE[verb]
     old, new = whole(folder), whole(long_run[0])
     assert not torch.equal(old, new)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 from damage.interrupted import (
-    CELL,
     CHECKPOINTS,
     DISTILL,
     WHOLE,
     features_whole,
     reached,
+    ready_for,
     same_set,
     saved_steps,
 )
@@ -78,10 +77,7 @@ def test_a_stopped_stage_without_checkpoints_ends_at_once(project: Path) -> None
 def test_killed_at_work_a_rerun_gives_the_same_result_without_double_rows(
     request: pytest.FixtureRequest, long_run: tuple[Path, dict[str, Any]], verb: str
 ) -> None:
-    folder: Path = request.getfixturevalue("project" if verb == "features" else "ready")
-    if verb == "probe":
-        shutil.rmtree(folder / CELL.distilled)
-        shutil.copytree(long_run[0] / CELL.distilled, folder / CELL.distilled)
+    folder = ready_for(verb, request, long_run)
     before = snapshot()
     for _ in range(2):
         stage = StageProcess(folder, verb, DATASET, "conv")

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import logging
-
-logger = logging.getLogger(__name__)
-
 
 # Numbers of glibc's mallopt: where large blocks come from, and when freed ones go back to the system.
 _MMAP_MAX = -4
