@@ -20,9 +20,10 @@ def main(name: str) -> None:
     layout = read_layout(params)
     results = Results(layout)
     drawn = draw_figure(name, results, params)
+    shown = captions(params)
     paths = [layout.figure(name, suffix) for suffix in FIGURES[name].suffixes if suffix != ".csv"]
     if isinstance(drawn, list):
-        save_panels(drawn, figure_caption(name, params, captions(params)), *paths)
+        save_panels(drawn, figure_caption(name, params, shown), *paths)
     else:
         save_plot(drawn, *paths)
     if FIGURES[name].data is not None:
