@@ -16,7 +16,7 @@ from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import write_json
 
 VERBS = (
-    "inputs", "features", "baselines", "distill", "probe", "neighbors", "align", "tables", "figures",
+    "inputs", "features", "baselines", "distill", "probe", "align", "tables", "figures",
     "report",
 )  # fmt: skip
 

@@ -23,35 +23,36 @@ from stages.signals import finishing_steps
 
 
 def main(dataset: str, source: str, variant: str = "") -> None:
-    """Distil `dataset` with `source` and what `variant`, `<group>/<name>`, changes, from the same draws."""
+    """Distil `dataset` with `source` and what `variant`, `<group>/<name>`, changes; `distillations` times."""
     params = read_params()
     machine = read_machine()
     ranks = own_ranks()
     check_cell(params, dataset, source)
-    cell = read_layout(params).cell(dataset, source, variant)
+    layout = read_layout(params)
     measurement = Measurement(machine.device)
-    method = params.variant(variant, read_json(cell.overrides))
-    distiller = Distiller(
-        opened(params, source, machine),
-        real_bank(load_features(cell.features), method),
-        method,
-        seed=derive_seed(params.seed, "distill", dataset, source),
-        micro_batch=machine.micro_batch,
-        ranks=ranks,
-    )
-    facts = run_facts(
-        distiller,
-        dataset=dataset,
-        backbone=asdict(params.backbone(source)),
-        normalization=params.normalization,
-    )
-    checkpoints = Checkpoints(checkpoint_folder(cell), facts)
-    with finishing_steps() as ending, Keeper(distiller, checkpoints, params.checkpoint, ending) as keep:
-        with progress_bar(method.steps, f"distill {dataset} {source}", "steps", shown=ranks.first) as bar:
-            bar.update(distiller.state.step)
-            result = distiller.run(losses_on(bar), keep)
-        if ranks.first:
-            made = {"dataset": dataset, "backbone": source, "variant": variant, "seed": params.seed}
-            made |= {"method": asdict(method), "versions": versions()}
-            replace(result, facts=made).save(cell.distilled)
-            measurement.write(cell.run("distill"), keep.seconds())
+    method = params.variant(variant, read_json(layout.cell(dataset).overrides))
+    backbone = opened(params, source, machine)
+    bank = real_bank(load_features(layout.cell(dataset, source).features), method).to(backbone.device)
+    told = {"backbone": asdict(params.backbone(source)), "normalization": params.normalization}
+    made = {"dataset": dataset, "backbone": source, "variant": variant, "seed": params.seed}
+    made |= {"method": asdict(method), "versions": versions()}
+    done = []
+    for cell in layout.replicates(params.distillations, dataset, source, variant):
+        further = ("again", cell.replicate) if cell.replicate else ()
+        seed = derive_seed(params.seed, "distill", dataset, source, *further)
+        how = {"seed": seed, "micro_batch": machine.micro_batch, "ranks": ranks}
+        distiller = Distiller(backbone, bank, method, **how)
+        checkpoints = Checkpoints(checkpoint_folder(cell), run_facts(distiller, dataset=dataset, **told))
+        with finishing_steps() as ending, Keeper(distiller, checkpoints, params.checkpoint, ending) as keep:
+            title = f"distill {dataset} {source}{f' {cell.replicate}' if cell.replicate else ''}"
+            with progress_bar(method.steps, title, "steps", shown=ranks.first) as bar:
+                bar.update(distiller.state.step)
+                result = distiller.run(losses_on(bar), keep)
+        facts = made | {"replicate": cell.replicate}
+        done.append((cell, replace(result, facts=facts), checkpoints, keep.seconds()))
+    if ranks.first:
+        for cell, result, _, _ in done:  # the first one's folder holds the others'
+            result.save(cell.distilled)
+        measurement.write(layout.cell(dataset, source, variant).run("distill"), sum(one[3] for one in done))
+        for _, _, checkpoints, _ in done:
+            checkpoints.clear()

@@ -12,7 +12,10 @@ from lgm_core.data.sources import dataset_license
 from lgm_core.distilled import load_distilled
 from lgm_core.foundation.store import read_json
 from lgm_core.models.catalogue import backbone_row
-from lgm_core.reporting.release import data_card, export_distilled
+from lgm_core.reporting.blocks import CENTROIDS
+from lgm_core.reporting.release import Measured, data_card, export_distilled
+from lgm_core.reporting.results import Results
+from lgm_core.reporting.tables import spread_note
 from lgm_core.settings.method import with_overrides
 from stages.params import check_cell, read_layout, read_params
 
@@ -21,8 +24,8 @@ def main(dataset: str, source: str, folder: str) -> None:
     """Export what `source` distilled from `dataset`, with its accuracies on every backbone."""
     params = read_params()
     check_cell(params, dataset, source)
-    cell = read_layout(params).cell(dataset, source)
-    measured = read_json(cell.probe)
+    layout = read_layout(params)
+    cell = layout.cell(dataset, source)
     row = backbone_row(params.backbone(source))
     facts = {
         "dataset": dataset,
@@ -36,8 +39,17 @@ def main(dataset: str, source: str, folder: str) -> None:
         },
     }
     distilled = replace(load_distilled(cell.distilled), facts=facts)
-    accuracies = {target: sets["distilled"] for target, sets in measured["targets"].items()}
-    terms = dataset_license(params.datasets[dataset])
-    card = data_card(distilled, accuracies, image_terms=terms, weight_terms=row.license)
+    results = Results(layout)
+    accuracies = {
+        target: Measured(
+            probe=results.transfer(dataset, source, target),
+            nearest=results.transfer(dataset, source, target, measure="nearest_neighbor"),
+            real=results.transfer(dataset, source, target, training_set=CENTROIDS),
+            whole=results.best_of_all_images(dataset, target),
+        )
+        for target in dict.fromkeys((source, *params.backbones))
+    }
+    terms = {"image_terms": dataset_license(params.datasets[dataset]), "weight_terms": row.license}
+    card = data_card(distilled, accuracies, spread=spread_note(params.distillations), **terms)
     export_distilled(Path(folder), distilled, card)
     print(f"{len(distilled.images)} images in {len(distilled.classes)} classes: {folder}")

@@ -49,5 +49,6 @@ def checkpoint_folder(cell: Cell) -> Path:
 
     DVC sets DVC_ROOT to the project's folder.
     """
-    name = "-".join(filter(None, (cell.dataset, cell.source, cell.variant))).replace("/", "-")
+    number = str(cell.replicate) if cell.replicate else ""
+    name = "-".join(filter(None, (cell.dataset, cell.source, cell.variant, number))).replace("/", "-")
     return Path(os.environ.get("DVC_ROOT") or ".") / PRIVATE / "checkpoints" / cell.folder.parent.name / name

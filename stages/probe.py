@@ -1,4 +1,4 @@
-"""Stage `probe`: what one source distilled, on every backbone, and its real baselines on the source itself.
+"""Stage `probe`: what one source distilled, and the real images it would choose, on every backbone.
 
 With --images: any image set on any backbone, as `python -m stages.probe_images --help` says.
 """
@@ -9,48 +9,50 @@ if __name__ == "__main__":
     run_shared_stage("probe", __doc__, "dataset source [variant]", {"--images": "probe_images"})
 
 from lgm_core.evaluation.neighbors import find_neighbors, save_neighbors
-from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets, probe_facts, real_baselines
+from lgm_core.evaluation.small_sets import RANDOM, evaluate_sets, probe_facts
 from lgm_core.features.cache import load_features
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.seeds import derive_seed
-from lgm_core.foundation.store import read_json, write_json
+from lgm_core.foundation.store import write_json
 from stages.backbones import opened
-from stages.distilled import train_and_distilled
+from stages.distilled import chosen_images, train_and_distilled
 from stages.machine import read_machine
 from stages.params import check_cell, read_layout, read_params
 from stages.progress import progress_bar
 
 
 def main(dataset: str, source: str, variant: str = "") -> None:
-    """Evaluate what `source` distilled on all backbones; if not a variant, real images on `source` too."""
+    """Evaluate what `source` distilled on all backbones; if not a variant, the images it chooses too.
+
+    Random, which nobody chooses, is evaluated on `source` itself.
+    """
     params = read_params()
     machine = read_machine()
     ranks = own_ranks()
     check_cell(params, dataset, source)
     layout = read_layout(params)
     measurement = Measurement(machine.device)
-    cell = layout.cell(dataset, source, variant)
-    method = params.method
-    train, images, labels = train_and_distilled(params, machine, cell)
-    distilled = LabeledImages(images, labels)
+    cells = layout.replicates(params.distillations, dataset, source, variant)
+    size, side = params.method.input_size, params.method.resolution
+    train, distilled = train_and_distilled(params, machine, cells)
+    own = load_features(cells[0].features)
+    model = opened(params, source, machine)
+    near = [find_neighbors(model, own, one.images, one.labels, size) for one in distilled]
+    real = {} if variant else chosen_images(train, near, cells[0].baselines, side)
     targets = {}
-    for target in list(params.backbones)[ranks.rank :: ranks.world]:
-        cache = load_features(layout.cell(dataset, target).features)
-        model = opened(params, target, machine)
-        sets = {"distilled": [distilled]}
-        if target == source:
-            near = find_neighbors(model, cache, images, labels, method.input_size)
-            save_neighbors(cell.neighbors, near, train, labels, method.resolution)
-            if not variant:
-                chosen = read_json(cell.baselines)["selection"]
-                sets |= real_baselines(train, near.numbers, chosen, method.resolution)
+    for target in list(dict.fromkeys((source, *params.backbones)))[ranks.rank :: ranks.world]:
+        cache = own if target == source else load_features(layout.cell(dataset, target).features)
+        seen = model if target == source else opened(params, target, machine)
+        shown = {name: sets for name, sets in real.items() if target == source or name != RANDOM}
+        sets = {"distilled": distilled, **shown}
         seed = derive_seed(params.seed, "probe", dataset, source, target)
-        how = {"input_size": method.input_size, "seed": seed}
+        how = {"input_size": size, "seed": seed, "draws": (RANDOM,)}
         with progress_bar(sum(map(len, sets.values())), f"probe {dataset} on {target}", "sets") as bar:
-            targets[target] = evaluate_sets(model, cache, sets, params.probe, **how, progress=bar.update)
+            targets[target] = evaluate_sets(seen, cache, sets, params.probe, **how, progress=bar.update)
     every = {"targets": {target: runs for part in ranks.collect(targets) for target, runs in part.items()}}
     if ranks.first:
+        save_neighbors(cells[0].neighbors, near[0], train, distilled[0].labels, side)
         names = {"dataset": dataset, "source": source, "variant": variant}
-        write_json(cell.probe, probe_facts(params.probe, **names, seed=params.seed) | every)
-        measurement.write(cell.run("probe"))
+        write_json(cells[0].probe, probe_facts(params.probe, **names, seed=params.seed) | every)
+        measurement.write(cells[0].run("probe"))

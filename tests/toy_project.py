@@ -26,6 +26,7 @@ VARIANTS = ["ablation/pixels", "rounds/once"]
 TABLES = [f"table{number}" for number in range(1, 9)]
 FIGURES = ["figure1", "figure3", "figure4", "figure5", "figure6", "figure7", "figure8", "alignment", "losses"]
 PLOTS = ["figure3", "figure4", "alignment", "losses"]
+DISTILLATIONS = 2
 PER_CLASS = {"train": 6, "test": 4}
 COLORS = {"blue": (0.1, 0.2, 0.9), "green": (0.1, 0.8, 0.2), "red": (0.9, 0.2, 0.1)}
 LAYOUT = Layout(Path(), "toy")
@@ -72,6 +73,7 @@ def toy_settings(rows: dict[str, dict[str, str]]) -> dict[str, Any]:
         },
         "backbones": rows,
         "figure_backbones": {SHOWN: rows["conv"]},
+        "distillations": DISTILLATIONS,
         "steps": 4,
         "aug_rounds": 2,
         "head_draws": 2,
@@ -104,7 +106,7 @@ def stage_calls() -> list[tuple[str, ...]]:
         for name in BACKBONES
     ]
     variants = [(verb, DATASET, *cell) for cell in variant_cells() for verb in ("distill", "probe")]
-    variants += [(verb, DATASET, SHOWN) for verb in ("features", "distill", "neighbors")]
+    variants += [(verb, DATASET, SHOWN) for verb in ("features", "baselines", "distill", "probe")]
     shown = [*(("tables", name) for name in TABLES), *(("figures", name) for name in FIGURES)]
     checks = [("settings",), *(("inputs", dataset) for dataset in (DATASET, GROUPED))]
     aligned = [("align", dataset) for dataset in (DATASET, GROUPED)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -28,6 +28,8 @@ _PROBE_SETTINGS = (
     "epochs", "batch_size", "learning_rate", "head_std", "seeds", "view_rounds", "patience", "holdout",
     "augment",
 )  # fmt: skip
+RANDOM = "random"
+"""The baseline whose sets are many random draws."""
 Progress = Callable[[int], object]
 
 
@@ -39,12 +41,15 @@ class LabeledImages:
     labels: Int[Tensor, " n"]
 
 
+Runs = dict[str, list[list[float]]]
+"""Measure → percent: a list for every set, of its runs."""
+
+
 def _training_views(
-    backbone: FrozenBackbone, images: Tensor, spec: ProbeSettings, input_size: int, seed: int
+    backbone: FrozenBackbone, images: Tensor, rounds: int, spec: ProbeSettings, input_size: int, seed: int
 ) -> Float[Tensor, "v n f"]:
-    """Features of `view_rounds` rounds of training views of every image; views are made batch by batch."""
+    """Features of `rounds` rounds of training views of every image; views are made batch by batch."""
     count = len(images)
-    rounds = spec.view_rounds
     draws = draw_views(rounds * count, spec.augment, named_generator(seed, "probe views"))
     sources = torch.arange(count, device=images.device).repeat(rounds)
     features = []
@@ -55,6 +60,15 @@ def _training_views(
     return torch.cat(features).reshape(rounds, count, -1)
 
 
+class _Run(NamedTuple):
+    """One head that is trained: its training set's name and number, its own views, a seed."""
+
+    name: str
+    number: int
+    views: TrainingViews
+    seed: int
+
+
 def evaluate_sets(
     backbone: FrozenBackbone,
     cache: FeatureCache,
@@ -63,61 +77,53 @@ def evaluate_sets(
     *,
     input_size: int,
     seed: int,
+    draws: tuple[str, ...] = (),
     progress: Progress = lambda count: None,
-) -> dict[str, dict[str, list[float]]]:
+) -> dict[str, Runs]:
     """Accuracies in percent of probes trained on small image sets, all heads in one optimisation.
 
-    A name with one set is probed with `spec.seeds` seeds; a name with several sets (the draws of a random
-    baseline) with one seed for each.
+    Every set is probed with `spec.seeds` seeds, each with its own share of the `spec.view_rounds` rounds of
+    training views; a set of a name in `draws` with one seed and such a share.
 
     Args:
         backbone: that sees the images.
         cache: test features of the data set under the same backbone.
-        sets: training sets by name; all of the same size.
+        sets: training sets by name, one or several of each; all of the same size.
         spec: probe settings.
         input_size: side in pixels of what the backbone sees.
         seed: root of the draws.
+        draws: names of baselines whose sets are many random draws.
         progress: told how many sets were turned into features.
 
     Returns:
-        For every name `top1` (and `top5` from five classes on), `balanced` and `worst_group` per run, and
-        `nearest_neighbor` per set.
+        For every name `top1` (and `top5` from five classes on), `balanced` and `worst_group`, a list of runs
+        for every set; and `nearest_neighbor`, one number for every set.
     """
     test = cache.test.to(backbone.device)
     test_labels = cache.test_labels.to(backbone.device)
+    share = spec.view_rounds // spec.seeds
     runs: list[_Run] = []
-    nearest: dict[str, list[float]] = {name: [] for name in sets}
+    nearest: dict[str, list[list[float]]] = {name: [] for name in sets}
     for name, members in sets.items():
         for number, member in enumerate(members):
             images = member.images.to(backbone.device)
             labels = member.labels.to(backbone.device)
             set_seed = derive_seed(seed, "set", name, number)
-            views = TrainingViews(_training_views(backbone, images, spec, input_size, set_seed), labels)
-            repeats = spec.seeds if len(members) == 1 else 1
-            runs += [_Run(name, views, derive_seed(set_seed, "run", run)) for run in range(repeats)]
+            repeats = 1 if name in draws else spec.seeds
+            rounds = _training_views(backbone, images, repeats * share, spec, input_size, set_seed)
+            runs += [
+                _Run(name, number, TrainingViews(views, labels), derive_seed(set_seed, "run", run))
+                for run, views in enumerate(rounds.split(share))
+            ]
             gallery = backbone.embed(center_crop(images, input_size))
-            nearest[name].append(nearest_neighbor_percent(gallery, labels, test, test_labels))
+            nearest[name].append([nearest_neighbor_percent(gallery, labels, test, test_labels)])
             progress(1)
-    found = _accuracies(runs, cache, spec, seed)
-    return {
-        name: {
-            **{
-                measure: [value for run, value in zip(runs, values, strict=True) if run.name == name]
-                for measure, values in found.items()
-            },
-            "nearest_neighbor": nearest[name],
-        }
-        for name in sets
-    }
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One head that is trained: the name of its training set, the set's views, a seed."""
-
-    name: str
-    views: TrainingViews
-    seed: int
+    found: dict[str, Runs] = {name: {"nearest_neighbor": values} for name, values in nearest.items()}
+    for measure, values in _accuracies(runs, cache, spec, seed).items():
+        for run, value in zip(runs, values, strict=True):
+            by_set = found[run.name].setdefault(measure, [[] for _ in sets[run.name]])
+            by_set[run.number].append(value)
+    return found
 
 
 def _accuracies(
@@ -176,24 +182,22 @@ def probe(
     sets = {"images": [LabeledImages(images.images, labels)]}
     final = replace(spec, patience=0)
     found = evaluate_sets(backbone, cache, sets, final, input_size=backbone.input_size, seed=seed)
-    return found["images"]
+    return {measure: runs for measure, (runs,) in found["images"].items()}
 
 
-def real_baselines(
-    train: ImageSet, neighbors: Int[Tensor, " k"], chosen: dict[str, list[list[int]]], side: int
+def real_sets(
+    train: ImageSet, chosen: dict[str, list[list[int]]], side: int
 ) -> dict[str, list[LabeledImages]]:
-    """The real training sets that a distilled one is compared with: Neighbors, Centroids, Random.
+    """The real training sets that distilled ones are compared with.
 
     Args:
         train: the training images.
-        neighbors: numbers of those nearest to the distilled images.
-        chosen: numbers of the other baselines, one list per draw.
+        chosen: baseline → numbers of the images of each of its sets.
         side: of the images in pixels.
     """
-    numbers = {"neighbors": [neighbors.tolist()], **chosen}
     return {
-        name: [LabeledImages(squares(train, draw, side), train.labels[draw]) for draw in draws]
-        for name, draws in numbers.items()
+        name: [LabeledImages(squares(train, numbers, side), train.labels[numbers]) for numbers in sets]
+        for name, sets in chosen.items()
     }
 
 

@@ -2,7 +2,8 @@
 
 results/<suite>/<data set>/features/<source>/        feature cache, sample pictures
                            baselines/<source>.json   chosen images, full-data probe, ceilings
-                           distilled/<source>/       images, pictures, loss history, settings
+                           distilled/<source>/       images, pictures, loss history, settings; further
+                                                     distillations from other draws in again/1, again/2, …
                            neighbors/<source>/       the real images nearest to the distilled ones
                            probe/<source>.json       accuracies of what that source distilled
                            alignment.json            mutual k-NN between all backbones
@@ -29,6 +30,8 @@ BASE = ""
 
 NOTHING = "none"
 """What a table or figure shows in a place that it leaves empty; its results are empty files."""
+AGAIN = "again"
+"""Folder of the further distillations, below that of the first."""
 RESERVED_DATASETS = ("tables", "figures")
 """Folders beside those of the data sets."""
 RESERVED_SUITES = ("code",)
@@ -55,11 +58,13 @@ class Cell:
         folder: of the data set.
         source: what distils: a backbone; empty for what is the data set's own.
         variant: of the method, `<group>/<name>`; empty for the method itself.
+        replicate: number of the distillation; all but the images of number 0 lie with number 0's.
     """
 
     folder: Path
     source: str = ""
     variant: str = BASE
+    replicate: int = 0
 
     @property
     def dataset(self) -> str:
@@ -84,7 +89,8 @@ class Cell:
     @property
     def distilled(self) -> Path:
         """Folder of the distilled set."""
-        return self._path("distilled")
+        folder = self._path("distilled")
+        return folder / AGAIN / str(self.replicate) if self.replicate else folder
 
     @property
     def neighbors(self) -> Path:
@@ -147,6 +153,10 @@ class Layout:
         """The place of a cell."""
         return Cell(self.results / dataset, source, variant)
 
+    def replicates(self, count: int, dataset: str, source: str, variant: str = BASE) -> list[Cell]:
+        """The cells of `count` distillations from draws of their own."""
+        return [Cell(self.results / dataset, source, variant, number) for number in range(count)]
+
     def table(self, name: str, suffix: str) -> Path:
         """A table as a file with the given suffix, `.csv`, `.md` or `.tex`."""
         return self.results / "tables" / f"{name}{suffix}"
@@ -194,6 +204,6 @@ class Layout:
             return None
         names = [Path(part).stem for part in rest[:count]]
         if names and names[0] in self.shown_alone:
-            group, verb = "figure8", "neighbors" if kind == "neighbors" else verb
+            group = "figure8"
         stage = f"{verb}_{group}" if group else verb
         return f"{stage}@{'-'.join([dataset, *names])}"

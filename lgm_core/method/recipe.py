@@ -58,5 +58,7 @@ def distill(
         keeper = Keeper(distiller, Checkpoints(checkpoints, run_facts(distiller)), _CHECKPOINTS)
     with keeper as keep:
         result = distiller.run(step_done, keep or (lambda: None))
+    if keep is not None:
+        keep.checkpoints.clear()
     made = {"method": asdict(method), "seed": seed, "versions": versions()}
     return replace(result, facts=made)

@@ -242,7 +242,8 @@ class Keeper:
     """Lets a distillation go on from its newest checkpoint, and saves it when that is due or it has to end.
 
     Checkpoints hold all images, whoever owns them: rank 0 writes, and any number of ranks can go on. As a
-    context it is the only process with this run, and removes the checkpoints when the block succeeds.
+    context it is the only process with this run, and saves the state when the block succeeds, so that nothing
+    is lost until the result is written and the checkpoints are cleared.
 
     Args:
         distiller: before its first step.
@@ -280,8 +281,8 @@ class Keeper:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         with self._lock:
-            if kind is None and self.distiller.ranks.first:
-                self.checkpoints.clear()
+            if kind is None and self.step != self.distiller.state.step:
+                self.save()
 
     def _restore(self) -> None:
         """Rank 0 chooses the checkpoint, so that all go on from the same step."""

@@ -14,8 +14,11 @@ AVERAGE = "average"
 FULL = "full"
 MAJORITY = "majority"
 METHOD = "method"
-TRAINING_SETS = ("distilled", "neighbors", "centroids", "random")
-CEILINGS = ("nearest_class_mean", "ridge")
+CENTROIDS = "centroids"
+RANDOM = "random"
+RIDGE = "ridge"
+TRAINING_SETS = ("distilled", "neighbors", CENTROIDS, RANDOM)
+CEILINGS = ("nearest_class_mean", RIDGE)
 Grid = dict[str, dict[str, Value]]
 Published = dict[str, dict[str, tuple[Reported, ...]]]
 
@@ -31,7 +34,7 @@ class Block:
         rows, columns: in order.
         cells: row → column → value; a missing one is undefined and printed as a dash.
         contenders: rows among which the best of a column is bold.
-        shares: row → column → share of the Full row in percent, where the table shows it.
+        shares: row → column → percent of what all images give the column, where the table shows it.
         tints: row → column → strength in [0, 1] of the colour behind a cell.
         reported: row → column → published values.
     """
@@ -134,31 +137,46 @@ def spurious_blocks(results: Results, dataset: str, compared: Compared) -> tuple
     )
 
 
+def chosen_by(source: str) -> str:
+    """Row of the real images that a backbone chooses as nearest to its class means."""
+    return f"{CENTROIDS}/{source}"
+
+
 def cross_model_blocks(results: Results, dataset: str, compared: Compared) -> tuple[Block, ...]:
-    """Cross-model accuracy of distilled sets: a row distils, a column evaluates (Table 2)."""
+    """Cross-model accuracy: a row distils, or chooses real images, and a column evaluates (Table 2)."""
     names = compared.backbones
     found: Grid = {
-        source: _with_average({target: results.transfer(dataset, source, target) for target in names})
-        for source in names
+        source: {target: results.transfer(dataset, source, target) for target in names} for source in names
     }
-    found[FULL] = _with_average({name: results.full(dataset, name) for name in names})
-    columns = (*names, AVERAGE)
-    shares = {
-        source: {
-            target: 100 * found[source][target].mean / found[FULL][target].mean
-            for target in columns
-            if found[FULL][target].mean > 0
+    for source in names:
+        found[chosen_by(source)] = {
+            target: results.transfer(dataset, source, target, training_set=CENTROIDS) for target in names
         }
-        for source in names
+    found[RANDOM] = {
+        target: results.transfer(dataset, target, target, training_set=RANDOM) for target in names
+    }
+    found[FULL] = {name: results.full(dataset, name) for name in names}
+    found[RIDGE] = {name: results.ceiling(dataset, name, RIDGE) for name in names}
+    found = {row: _with_average(found[row]) for row in found}
+    columns = (*names, AVERAGE)
+    whole = _with_average({name: results.best_of_all_images(dataset, name) for name in names})
+    small = [row for row in found if row not in (FULL, RIDGE)]
+    shares = {
+        row: {
+            column: 100 * found[row][column].mean / whole[column].mean
+            for column in columns
+            if whole[column].mean > 0
+        }
+        for row in small
     }
     block = Block(
         dataset,
         "top1",
         "Distilled with",
-        (*names, FULL),
+        tuple(found),
         columns,
         found,
-        contenders=names,
+        contenders=tuple(small),
         shares=shares,
         tints={row: {column: min(share / 100, 1) for column, share in shares[row].items()} for row in shares},
         reported=compared.reported(dataset, {row: row for row in (*names, FULL)}),

@@ -45,9 +45,12 @@ class Run:
 
 
 def distilled_runs(params: Params) -> Iterator[Run]:
-    """Every distillation of the settings: data sets × backbones, and the variants."""
+    """Every distillation of the settings: data sets × backbones, Figure 8's own, and the variants."""
     for dataset in params.datasets:
         for backbone in params.backbones:
+            yield Run("distill", dataset, backbone)
+    for dataset in params.figures["figure8"].datasets:
+        for backbone in params.figure_backbones:
             yield Run("distill", dataset, backbone)
     for dataset in params.tables["table3"].datasets:
         for name in params.variants.ablation:
@@ -61,13 +64,14 @@ def distilled_runs(params: Params) -> Iterator[Run]:
 def all_runs(params: Params) -> Iterator[Run]:
     """Every run of the settings, stage by stage."""
     pairs = [(dataset, backbone) for dataset in params.datasets for backbone in params.backbones]
+    pairs += [
+        (name, backbone)
+        for name in params.figures["figure8"].datasets
+        for backbone in params.figure_backbones
+    ]
     for verb in ("features", "baselines"):
         for dataset, backbone in pairs:
             yield Run(verb, dataset, backbone)
-    for backbone in params.figure_backbones:
-        for dataset in params.figures["figure8"].datasets:
-            for verb in ("features", "distill"):
-                yield Run(verb, dataset, backbone)
     yield from distilled_runs(params)
     for run in distilled_runs(params):
         yield Run("probe", run.dataset, run.backbone, run.variant)

@@ -8,10 +8,9 @@ README.md              the data card
 from __future__ import annotations
 
 import string
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-
-import torch
 
 from lgm_core.distilled import EXPORTED_IMAGES, TENSORS, DistilledSet, picture_names
 from lgm_core.foundation.errors import InputError
@@ -20,6 +19,8 @@ from lgm_core.foundation.store import (
     write_png,
     write_text,
 )
+from lgm_core.reporting.results import Value
+from lgm_core.reporting.table_formats import format_value
 
 _CARD = "data_card.md"
 
@@ -45,10 +46,34 @@ def export_distilled(folder: Path, distilled: DistilledSet, card: str) -> None:
         write_text(new / "README.md", card)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What one backbone makes of a set, in percent.
+
+    Attributes:
+        probe: top-1 of linear probes on it.
+        nearest: top-1 of 1-NN with it as the gallery.
+        real: top-1 of probes on as many real images instead.
+        whole: top-1 of the better of the full probe and ridge regression on all training images.
+    """
+
+    probe: Value
+    nearest: Value
+    real: Value
+    whole: Value
+
+    def row(self, backbone: str) -> str:
+        """A line of the card's table."""
+        share = f"{100 * self.probe.mean / self.whole.mean:.0f} %" if self.whole.mean > 0 else "–"
+        cells = [format_value(value) for value in (self.probe, self.real, self.whole)]
+        return f"| {' | '.join([backbone, *cells, share, format_value(self.nearest)])} |"
+
+
 def data_card(
     distilled: DistilledSet,
-    accuracies: dict[str, dict[str, list[float]]],
+    accuracies: dict[str, Measured],
     *,
+    spread: str = "",
     image_terms: str,
     weight_terms: str,
 ) -> str:
@@ -56,30 +81,23 @@ def data_card(
 
     Args:
         distilled: the set; its facts name `dataset`, `backbone` and `settings`.
-        accuracies: evaluating backbone → measure → percent of every run.
+        accuracies: what every backbone makes of it.
+        spread: a sentence that says what their ± is.
         image_terms: licence of the data set distilled.
         weight_terms: licence of the backbone's weights.
     """
     text = resources.files("lgm_core").joinpath("reporting", "templates", _CARD).read_text(encoding="utf-8")
     facts = distilled.facts
-    rows = [
-        f"| {backbone} | {_mean(runs['top1'])} | {_mean(runs['nearest_neighbor'])} |"
-        for backbone, runs in accuracies.items()
-    ]
+    rows = [measured.row(backbone) for backbone, measured in accuracies.items()]
     return string.Template(text).substitute(
         dataset=facts["dataset"],
         backbone=facts["backbone"],
         count=len(distilled.images),
         side=distilled.images.shape[-1],
         classes=len(distilled.classes),
-        accuracies="\n".join(rows) or "| not measured | – | – |",
+        accuracies="\n".join(rows) or "| not measured | – | – | – | – | – |",
+        spread=spread,
         settings="\n".join(f"| {key} | `{value}` |" for key, value in sorted(facts["settings"].items())),
         image_terms=image_terms,
         weight_terms=weight_terms,
     )
-
-
-def _mean(runs: list[float]) -> str:
-    values = torch.tensor(runs, dtype=torch.float64)
-    spread = f" ± {values.std(unbiased=False):.1f}" if len(runs) > 1 else ""
-    return f"{values.mean():.1f}{spread}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,33 +24,54 @@ class Value:
 
     Attributes:
         mean: over runs; in percent, but for alignments and correlations.
-        std: standard deviation over runs; None where there is one run only.
+        std: sample standard deviation over runs; None where there is one run only.
         digits: decimals to print.
         origin: the file it was read from; None where it was computed from several.
+        runs: what it is the mean of: distillations, draws, or a probe's seeds.
     """
 
     mean: float
     std: float | None = None
     digits: int = 1
     origin: Path | None = field(default=None, compare=False)
+    runs: tuple[float, ...] = field(default=(), compare=False)
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean; 0 where there is no spread to tell it from."""
+        return 0.0 if self.std is None else self.std / math.sqrt(len(self.runs))
 
 
 def summarize(runs: list[float], origin: Path | None = None) -> Value:
-    """Mean and population standard deviation of at least one run."""
+    """Mean and sample standard deviation of at least one run."""
     mean = math.fsum(runs) / len(runs)
     if len(runs) == 1:
-        return Value(mean, origin=origin)
-    deviation = math.sqrt(math.fsum((run - mean) ** 2 for run in runs) / len(runs))
-    return Value(mean, deviation, origin=origin)
+        return Value(mean, origin=origin, runs=tuple(runs))
+    deviation = math.sqrt(math.fsum((run - mean) ** 2 for run in runs) / (len(runs) - 1))
+    return Value(mean, deviation, origin=origin, runs=tuple(runs))
+
+
+def summarize_sets(sets: list[list[float]], origin: Path | None = None) -> Value:
+    """The same over the means of several sets, or over the runs of one."""
+    return summarize(sets[0] if len(sets) == 1 else [math.fsum(runs) / len(runs) for runs in sets], origin)
 
 
 def average(values: list[Value]) -> Value:
-    """Mean of the means, and mean of the standard deviations as the paper's average column has it."""
-    stds = [value.std for value in values if value.std is not None]
-    return Value(
-        math.fsum(value.mean for value in values) / len(values),
-        math.fsum(stds) / len(stds) if stds else None,
-    )
+    """Mean over columns, run by run: the first of one column with the first of every other.
+
+    Distillations and draws of different backbones that have a number in common are independent but for what
+    they share by name, so the deviation is that of the average. Without as many runs everywhere it has none.
+    """
+    mean = math.fsum(value.mean for value in values) / len(values)
+    if len({len(value.runs) for value in values}) != 1 or len(values[0].runs) < 2:
+        return Value(mean)
+    runs = zip(*(value.runs for value in values), strict=True)
+    return replace(summarize([math.fsum(run) / len(run) for run in runs]), mean=mean)
+
+
+def resolved(one: Value, other: Value) -> bool:
+    """Whether two means differ by more than two standard errors of their difference."""
+    return abs(one.mean - other.mean) > 2 * math.hypot(one.error, other.error)
 
 
 class Results:
@@ -77,7 +98,7 @@ class Results:
     ) -> Value:
         """What `target` reaches with what `source` distilled, or with real images chosen by `source`."""
         path = self.layout.cell(dataset, source, variant).probe
-        return summarize(_found(path, "targets", target, training_set, measure), path)
+        return summarize_sets(_found(path, "targets", target, training_set, measure), path)
 
     def full(self, dataset: str, backbone: str, measure: str = "top1") -> Value:
         """What a probe on all training images reaches."""
@@ -88,6 +109,14 @@ class Results:
         """A closed-form or constant baseline: `nearest_class_mean`, `ridge`, or `majority` and a measure."""
         path = self.layout.cell(dataset, backbone).baselines
         return Value(_found(path, *keys), origin=path)
+
+    def best_of_all_images(self, dataset: str, backbone: str) -> Value:
+        """The better of the full probe and of ridge, which shares are taken of."""
+        return max(
+            self.full(dataset, backbone),
+            self.ceiling(dataset, backbone, "ridge"),
+            key=lambda value: value.mean,
+        )
 
     def alignment(self, dataset: str, a: str, b: str) -> Value:
         """Mutual k-NN of two backbones, in [0, 1]."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lgm_core.reporting.blocks import Block
-from lgm_core.reporting.results import Value
+from lgm_core.reporting.blocks import CENTROIDS, Block
+from lgm_core.reporting.results import Value, resolved
 from lgm_core.reporting.tables import Table
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ _STRONGEST_TINT = 0.55
 
 
 def title_of(name: str) -> str:
-    """How a row or column is written; an ordered pair `a/b` is written `a → b`."""
+    """How a row or column is written; an ordered pair `a/b` is `a → b`, what b chooses `Centroids of b`."""
+    kind, _, source = name.partition("/")
+    if kind == CENTROIDS and source:
+        return f"{TITLES[CENTROIDS]} of {source}"
     return TITLES.get(name, name.replace("/", " → "))
 
 
@@ -69,10 +72,12 @@ def format_value(value: Value | None) -> str:
 
 
 def best_rows(block: Block, column: str) -> set[str]:
-    """The contenders with a column's highest value as printed."""
+    """The contender with a column's highest value, and those within two standard errors of it."""
     values = {row: block.cells[row][column] for row in block.contenders if column in block.cells[row]}
-    printed = {row: round(value.mean, value.digits) for row, value in values.items()}
-    return {row for row, number in printed.items() if number == max(printed.values())}
+    if not values:
+        return set()
+    best = max(values.values(), key=lambda value: value.mean)
+    return {row for row, value in values.items() if not resolved(value, best)}
 
 
 def to_frame(table: Table) -> pd.DataFrame:
@@ -187,11 +192,18 @@ def to_latex(table: Table) -> str:
 
 
 def to_metrics(table: Table) -> dict[str, Any]:
-    """Data set → measure → row → column → mean, for `dvc metrics show` and `diff`."""
+    """Data set → measure → row → column → mean, for `dvc metrics show` and `diff`.
+
+    What has a spread has its standard deviation at the same place below `<measure> ±`.
+    """
     metrics: dict[str, Any] = {}
     for block in table.blocks:
-        metrics.setdefault(block.dataset, {})[block.measure] = {
-            row: {column: round(value.mean, 4) for column, value in block.cells[row].items()}
-            for row in block.rows
+        rows = {row: block.cells[row] for row in block.rows}
+        found = metrics.setdefault(block.dataset, {})
+        found[block.measure] = {row: {c: round(v.mean, 4) for c, v in rows[row].items()} for row in rows}
+        spread = {
+            row: {c: round(v.std, 4) for c, v in rows[row].items() if v.std is not None} for row in rows
         }
+        if any(spread.values()):
+            found[f"{block.measure} ±"] = {row: columns for row, columns in spread.items() if columns}
     return metrics

@@ -55,15 +55,40 @@ class Kind:
     variants: bool = False
 
 
-_RUNS = "Mean ± standard deviation over probe seeds (Random: over draws of the images). "
-_SMALL_SETS = _RUNS + "Bold: the best of the small training sets."
+def spread_note(distillations: int) -> str:
+    """What ± is in every table."""
+    if distillations == 1:
+        return (
+            "± is the standard deviation over the probe's seeds, of one distillation (Random: over draws of "
+            "the images); another distillation may differ by more."
+        )
+    return (
+        f"± is the standard deviation over {distillations} distillations for what is distilled and its "
+        "Neighbors, over draws of the images for Random, over the probe's seeds for all else."
+    )
+
+
+REPORTED_NOTE = (
+    "Reported values: the write-up's equal the original's × 0.97, in Table 2 × 0.97²; those of Table 7 and "
+    "Figure 3 are the original's. Their ± is over probe seeds of one distillation. The original normalised "
+    "every backbone's images by ImageNet's statistics, let crops overhang the image, scaled the probe's "
+    "learning rate with the number of images below 100, and may have used noise of mean 0.5."
+)
+
+_BEST = "Bold: the best, and what is within two standard errors of it."
 
 KINDS = {
-    "same_model": Kind(same_model_blocks, (_SMALL_SETS + " The last three rows use all training images.",)),
+    "same_model": Kind(
+        same_model_blocks,
+        (
+            "Neighbors and Centroids are chosen by the column's model. The last three rows use all training "
+            f"images. {_BEST}",
+        ),
+    ),
     "spurious": Kind(
         spurious_blocks,
         (
-            _SMALL_SETS,
+            _BEST,
             "Balanced accuracy is the mean over the classes, worst-group accuracy the lowest over the test "
             "set's groups of class and background, or over its classes where it has no groups. The last row "
             "always answers the training set's largest class.",
@@ -72,24 +97,23 @@ KINDS = {
     "cross_model": Kind(
         cross_model_blocks,
         (
-            "Mean ± standard deviation over probe seeds; in parentheses the share of the full data set's "
-            "accuracy. Bold: the best distilled set of a column.",
+            f"In parentheses the share of what all training images give the column, by the probe or by ridge "
+            f"regression, whichever is better. {_BEST}",
         ),
     ),
     "ablation": Kind(
         ablation_blocks,
         (
             "A column distils. Same model: the probe runs on it; other models: the mean over all others. "
-            "Mean ± standard deviation over probe seeds. Bold: the best of a column.",
+            + _BEST,
         ),
         variants=True,
     ),
     "pairs": Kind(
         pair_blocks,
         (
-            "Alignment: mutual k-NN, a fraction of 1. Transfer: top-1 accuracy in percent of linear probes, "
-            "mean ± standard deviation over probe seeds. 1-NN: percent of the evaluating model's own 1-NN "
-            "accuracy.",
+            "Alignment: mutual k-NN, a fraction of 1. Transfer: top-1 accuracy in percent of linear probes. "
+            "1-NN: percent of the evaluating model's own 1-NN accuracy.",
         ),
     ),
     "matrices": Kind(
@@ -205,8 +229,11 @@ def assemble(name: str, results: Results, params: Params, captions: Mapping[str,
     if not shown.datasets:
         return Table(name, row.title, (), (f"{name} is left out: its data set in the settings is none.",))
     kind = KINDS[row.kind]
+    notes = [spread_note(params.distillations), *kind.notes]
     variants = tuple(params.variants.ablation) if kind.variants else ()
     compared = Compared(tuple(params.backbones), variants, name)
     blocks = tuple(block for dataset in shown.datasets for block in kind.blocks(results, dataset, compared))
     lines = [f"{dataset}: {captions[dataset]}." for dataset in shown.datasets if captions.get(dataset)]
-    return Table(name, row.title, blocks, (*kind.notes, *lines))
+    if any(cells for block in blocks for rows in block.reported.values() for cells in rows.values()):
+        notes.append(REPORTED_NOTE)
+    return Table(name, row.title, blocks, (*notes, *lines))

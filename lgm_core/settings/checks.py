@@ -164,4 +164,7 @@ def parse(spec: type[Spec], mapping: Any, key: str = "") -> Spec:
         for label, entry in known.items()
         if label in mapping
     }
-    return spec(**values)
+    try:
+        return spec(**values)
+    except SettingError as error:
+        raise SettingError(prefix + error.key, error.given, error.allowed) from None

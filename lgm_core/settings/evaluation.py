@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from lgm_core.foundation.errors import SettingError
 from lgm_core.settings import checks
 from lgm_core.settings.checks import parse, setting
 from lgm_core.settings.method import AugmentSettings
@@ -29,8 +30,8 @@ class ProbeSettings:
     random_seeds: int = setting(checks.integer(1))
     """Draws of the Random baseline. Paper: 10."""
     view_rounds: int = setting(checks.integer(1))
-    """Rounds of training views made of each image; fewer than epochs are visited again in random order.
-    Paper: = epochs."""
+    """Rounds of training views made of each image, of which every seed has its own share; a share of fewer
+    rounds than epochs is visited again in random order. Paper: fresh views in every epoch."""
     full_view_rounds: int = setting(checks.integer(1))
     """The same for the full data set, in the feature cache. Paper: = full_epochs."""
     patience: int = setting(checks.integer(0))
@@ -40,6 +41,11 @@ class ProbeSettings:
     """Share of the training images held out for that, and for choosing ridge's penalty. Paper: 0.1."""
     augment: AugmentSettings = setting(checks.section(AugmentSettings))
     """Training views. Paper: flip and crop."""
+
+    def __post_init__(self) -> None:
+        if self.view_rounds < self.seeds:
+            allowed = f"at least seeds, {self.seeds}, for each has rounds of its own"
+            raise SettingError("view_rounds", self.view_rounds, allowed)
 
     @classmethod
     def paper(cls, **changes: Any) -> ProbeSettings:

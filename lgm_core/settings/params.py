@@ -158,6 +158,9 @@ class Groups:
     normalization: str = setting(checks.choice("pretrained", "imagenet"))
     """`pretrained`: the statistics each backbone was pretrained with; `imagenet`: ImageNet's for all, as the
     public code of the original paper did."""
+    distillations: int = setting(checks.integer(1, 1000))
+    """Distillations of every set, each from draws of its own; tables show the mean ± standard deviation over
+    them where there are several, and over the probe's seeds where there is one."""
     real_rounds: int = setting(checks.integer(1))
     """Augmentation rounds of the real images in the feature cache."""
     tables: dict[str, Shown] = setting(_named(_shown))

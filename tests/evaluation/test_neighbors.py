@@ -10,7 +10,7 @@ from evaluation.plain_colors import PURE, SIDE, plain
 from PIL import Image
 
 from lgm_core.evaluation.neighbors import Neighbors, find_neighbors, save_neighbors
-from lgm_core.evaluation.small_sets import LabeledImages, real_baselines
+from lgm_core.evaluation.small_sets import LabeledImages, real_sets
 from lgm_core.features.augment import center_crop
 from lgm_core.features.cache import FeatureCache
 from lgm_core.foundation.errors import InputError
@@ -36,7 +36,7 @@ def test_the_distilled_images_own_neighbors_are_found_again(
     distilled = LabeledImages(images[numbers], labels[numbers])
     chosen = {"centroids": [[1, 6, 11]], "random": [[0, 5, 10], [4, 9, 14]]}
     near = find_neighbors(backbone, cache, distilled.images, distilled.labels, 10)
-    found = real_baselines(train, near.numbers, chosen, SIDE)
+    found = real_sets(train, {"neighbors": [near.numbers.tolist()], **chosen}, SIDE)
     assert list(found) == ["neighbors", "centroids", "random"]
     assert len(found["neighbors"]) == 1
     assert torch.equal(found["neighbors"][0].images, distilled.images)

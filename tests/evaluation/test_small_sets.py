@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from evaluation.plain_colors import DISTILLED, PURE, SIDE, cache_of, hard, plain
 
-from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets, probe_facts
+from lgm_core.evaluation.probe import TrainingViews, train_heads
+from lgm_core.evaluation.small_sets import LabeledImages, Runs, evaluate_sets, probe_facts
 from lgm_core.features.cache import FeatureCache
 from lgm_core.foundation.provenance import versions
 from lgm_core.models.frozen import FrozenBackbone
@@ -24,21 +26,29 @@ def evaluated(
     sets: dict[str, list[LabeledImages]],
     spec: ProbeSettings,
     seed: int = 0,
-) -> dict[str, dict[str, list[float]]]:
-    return evaluate_sets(backbone, cache, sets, spec, input_size=SIDE, seed=seed)
+) -> dict[str, Runs]:
+    return evaluate_sets(backbone, cache, sets, spec, input_size=SIDE, seed=seed, draws=("random",))
+
+
+def of_one(
+    backbone: FrozenBackbone, cache: FeatureCache, images: LabeledImages, spec: ProbeSettings
+) -> dict[str, list[float]]:
+    """The runs of a single set."""
+    found = evaluated(backbone, cache, {"distilled": [images]}, spec)["distilled"]
+    return {measure: runs for measure, (runs,) in found.items()}
 
 
 def test_separable_classes_are_all_found(backbone: FrozenBackbone, short_probe: Probe) -> None:
     found = evaluated(backbone, cache_of(backbone), {"distilled": [DISTILLED]}, short_probe())
-    all_right = {key: [100.0, 100.0] for key in ("top1", "balanced", "worst_group")}
-    assert found == {"distilled": {**all_right, "nearest_neighbor": [100.0]}}
+    all_right = {key: [[100.0, 100.0]] for key in ("top1", "balanced", "worst_group")}
+    assert found == {"distilled": {**all_right, "nearest_neighbor": [[100.0]]}}
 
 
 def test_labels_swapped_in_training_find_the_swapped_classes(
     backbone: FrozenBackbone, short_probe: Probe
 ) -> None:
     swapped = LabeledImages(DISTILLED.images, torch.tensor([1, 0, 2]))
-    found = evaluated(backbone, cache_of(backbone), {"distilled": [swapped]}, short_probe())["distilled"]
+    found = of_one(backbone, cache_of(backbone), swapped, short_probe())
     assert found["top1"] == pytest.approx([100 / 3, 100 / 3])
     assert found["nearest_neighbor"] == pytest.approx([100 / 3])
 
@@ -47,15 +57,15 @@ def test_test_labels_without_meaning_are_met_by_chance(backbone: FrozenBackbone,
     cache = cache_of(backbone, count=900)
     shuffled = cache.test_labels[torch.randperm(900, generator=torch.Generator().manual_seed(0))]
     blind = FeatureCache(**{**vars(cache), "test_labels": shuffled})
-    found = evaluated(backbone, blind, {"distilled": [DISTILLED]}, short_probe())["distilled"]
+    found = of_one(backbone, blind, DISTILLED, short_probe())
     # Chance is 33.3 with a standard deviation of 1.6 over 900 images.
     assert all(26 < value < 41 for value in found["top1"] + found["nearest_neighbor"])
 
 
-def test_one_set_is_probed_with_every_seed_and_several_with_one_each(
+def test_every_set_is_probed_with_every_seed_and_random_draws_with_one_each(
     backbone: FrozenBackbone, short_probe: Probe
 ) -> None:
-    sets = {"distilled": [DISTILLED], "random": [DISTILLED] * 4}
+    sets = {"distilled": [DISTILLED] * 2, "random": [DISTILLED] * 4}
     done: list[int] = []
     found = evaluate_sets(
         backbone,
@@ -64,14 +74,33 @@ def test_one_set_is_probed_with_every_seed_and_several_with_one_each(
         short_probe(seeds=3, epochs=2),
         input_size=SIDE,
         seed=0,
+        draws=("random",),
         progress=done.append,
     )
-    assert {name: len(runs["top1"]) for name, runs in found.items()} == {"distilled": 3, "random": 4}
-    assert {name: len(runs["nearest_neighbor"]) for name, runs in found.items()} == {
-        "distilled": 1,
-        "random": 4,
-    }
-    assert done == [1] * 5
+    lengths = {name: [len(runs) for runs in one["top1"]] for name, one in found.items()}
+    assert lengths == {"distilled": [3, 3], "random": [1] * 4}
+    assert all(
+        [len(runs) for runs in one["nearest_neighbor"]] == [1] * len(one["top1"]) for one in found.values()
+    )
+    assert done == [1] * 6
+
+
+def test_every_seed_has_its_own_share_of_the_rounds_of_views(
+    backbone: FrozenBackbone, short_probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[TrainingViews]] = []
+
+    def watch(sets: list[TrainingViews], *rest: Any, **more: Any) -> torch.Tensor:
+        seen.append(sets)
+        return train_heads(sets, *rest, **more)
+
+    monkeypatch.setattr("lgm_core.evaluation.small_sets.train_heads", watch)
+    cache, sets = hard(backbone)
+    evaluated(backbone, cache, sets, short_probe(seeds=3, view_rounds=13, epochs=2))
+    (runs,) = seen
+    assert [len(views.features) for views in runs] == [13 // 3] * (3 + len(sets["random"]))
+    rounds = torch.cat([views.features for views in runs[:3]]).flatten(1)
+    assert len(rounds.unique(dim=0)) == 12
 
 
 @pytest.mark.parametrize(
@@ -86,7 +115,7 @@ def test_top5_is_told_from_five_classes_on(
     found = evaluated(backbone, cache, sets, short_probe(epochs=2))["distilled"]
     assert set(found) == measures | {"nearest_neighbor", "balanced", "worst_group"}
     if classes == 5:
-        assert found["top5"] == [100.0, 100.0]
+        assert found["top5"] == [[100.0, 100.0]]
 
 
 def test_a_seed_decides_every_number(backbone: FrozenBackbone, short_probe: Probe) -> None:
@@ -96,7 +125,7 @@ def test_a_seed_decides_every_number(backbone: FrozenBackbone, short_probe: Prob
     assert first == again
     assert first["distilled"]["top1"] != other["distilled"]["top1"]
     assert first["distilled"]["nearest_neighbor"] == other["distilled"]["nearest_neighbor"]
-    assert len(set(first["distilled"]["top1"])) > 1
+    assert len(set(first["distilled"]["top1"][0])) > 1
 
 
 def test_another_set_beside_it_does_not_shift_the_numbers(
@@ -129,9 +158,9 @@ def test_patience_stops_when_nothing_improves_any_more(
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self: steps.append(1) or step(self))
     cache = cache_of(backbone, spread=0.1)
     spec = short_probe(patience=3, holdout=0.5, epochs=50)
-    found = evaluated(backbone, cache, {"distilled": [DISTILLED]}, spec)
+    found = of_one(backbone, cache, DISTILLED, spec)
     # One batch is one epoch. Both heads are perfect within a few, then three more bring nothing.
-    assert found["distilled"]["top1"] == [100.0, 100.0]
+    assert found["top1"] == [100.0, 100.0]
     assert 4 <= len(steps) < 20
 
 
@@ -146,21 +175,19 @@ def test_patience_keeps_the_best_head_and_not_the_last(
         heads[:, :, :3] = PURE if len(steps) <= 2 else -PURE
 
     monkeypatch.setattr(torch.optim.Adam, "step", learn_then_forget)
-    found = evaluated(
-        backbone, cache_of(backbone), {"distilled": [DISTILLED]}, short_probe(patience=5, epochs=20)
-    )
-    assert found["distilled"]["top1"] == [100.0, 100.0]
+    found = of_one(backbone, cache_of(backbone), DISTILLED, short_probe(patience=5, epochs=20))
+    assert found["top1"] == [100.0, 100.0]
     assert len(steps) == 1 + 5
 
 
 def test_groups_of_the_data_set_count(backbone: FrozenBackbone, short_probe: Probe) -> None:
     swapped = LabeledImages(DISTILLED.images, torch.tensor([0, 2, 1]))
     cache = replace(cache_of(backbone), test_groups=torch.zeros(60, dtype=torch.long), group_names=("all",))
-    found = evaluated(backbone, cache, {"distilled": [swapped]}, short_probe())["distilled"]
+    found = of_one(backbone, cache, swapped, short_probe())
     assert found["worst_group"] == pytest.approx(found["top1"])
     assert found["top1"] == pytest.approx([100 / 3] * 2)
     bare = replace(cache, test_groups=None)
-    found = evaluated(backbone, bare, {"distilled": [swapped]}, short_probe())["distilled"]
+    found = of_one(backbone, bare, swapped, short_probe())
     assert found["worst_group"] == [0.0, 0.0]
 
 

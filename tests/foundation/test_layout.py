@@ -101,7 +101,7 @@ STAGES = [
     (VARIED.baselines, "baselines@cats-vit"),
     (SHOWN.features / "test.safetensors", "features_figure8@cats-dino"),
     (SHOWN.distilled, "distill_figure8@cats-dino"),
-    (SHOWN.neighbors / "x.png", "neighbors_figure8@cats-dino"),
+    (SHOWN.neighbors / "x.png", "probe_figure8@cats-dino"),
     (SHOWN.run("features"), "features_figure8@cats-dino"),
     (SHOWN.run("distill"), "distill_figure8@cats-dino"),
     *((LAYOUT.table("table2", suffix), "tables/table2") for suffix in (".csv", ".md", ".tex")),

@@ -75,8 +75,10 @@ def test_resuming_at_any_step_changes_no_bit(
     with Keeper(second, checkpoints, NEVER) as keep:
         assert second.state.step == step
         assert_same(second.run(keep=keep), whole)
-        assert files(checkpoints)
-    assert not files(checkpoints)
+    third = distiller(optimizer=optimizer)
+    with Keeper(third, checkpoints, NEVER):
+        assert third.state.step == third.method.steps
+        assert_same(third.run(), whole)
 
 
 def test_a_resumed_run_keeps_the_micro_batch_and_the_time(
@@ -119,7 +121,19 @@ def _steps_saved(
 
 
 def test_checkpoints_come_every_so_many_steps(tmp_path: Path, distiller: Callable[..., Distiller]) -> None:
-    assert _steps_saved(tmp_path, distiller(), CheckpointSettings(steps=4, minutes=1000.0)) == [4, 8]
+    assert _steps_saved(tmp_path, distiller(), CheckpointSettings(steps=4, minutes=1000.0)) == [4, 8, 9]
+
+
+def test_a_finished_run_is_kept_until_its_checkpoints_are_cleared(
+    tmp_path: Path, distiller: Callable[..., Distiller]
+) -> None:
+    checkpoints = Checkpoints(tmp_path, FACTS)
+    run = distiller()
+    with Keeper(run, checkpoints, NEVER) as keep:
+        run.run(keep=keep)
+    assert [path.stem for path in files(checkpoints)] == ["step-000000009"]
+    checkpoints.clear()
+    assert not files(checkpoints)
 
 
 def test_checkpoints_come_every_so_many_minutes(

@@ -133,7 +133,6 @@ BAD_INPUT: list[tuple[Spoil, tuple[str, ...], list[str]]] = [
     (_no_features, ("distill", DATASET, "vit"), ["missing", f"features@{DATASET}-vit"]),
     (_renamed_class, ("probe", DATASET, "vit"), ["renamed", f"dvc repro -f features@{DATASET}-vit"]),
     (_other_classes, ("probe", DATASET, "vit"), ["amber", "red", f"dvc repro -f distill@{DATASET}-vit"]),
-    (_other_classes, ("neighbors", DATASET, "vit"), ["amber", f"dvc repro -f distill@{DATASET}-vit"]),
     (_intact, ("tables", "tabel2"), ["'tabel2'", "table1, table2"]),
     (_intact, ("features", "blob", "vit"), ["'blob'", DATASET]),
     (_intact, ("features", DATASET, "vti"), ["'vti'", "vit, conv"]),

@@ -12,7 +12,7 @@ import pytest
 from code_reading import FRONT_DOOR, imported_at_once, says_only_what_it_is, short, tree_of
 from dvc_graph import CODE_FOLDERS, ROOT, STAGES, VERBS, address, cells, load, verb_of
 from processes import ReportCode, StageProcess
-from toy_project import BACKBONES, DATASET, SHOWN
+from toy_project import BACKBONES, DATASET
 
 from stages.code import project_code
 
@@ -24,7 +24,6 @@ CALLS = {
     "baselines": (DATASET, BACKBONES[1]),
     "distill": (DATASET, BACKBONES[1]),
     "probe": (DATASET, BACKBONES[1]),
-    "neighbors": (DATASET, SHOWN),
     "align": (DATASET,),
     "tables": ("table1",),
     "figures": ("figure1",),
@@ -140,7 +139,7 @@ def test_another_folder_has_the_same_fingerprints(copied: Path, fingerprints: di
     ("package", "stale"),
     [
         ("reporting", {"tables", "figures", "report"}),
-        ("evaluation", {"baselines", "probe", "neighbors", "align"}),
+        ("evaluation", {"baselines", "probe", "align"}),
         ("method", {"distill"}),
         ("preflight", {"inputs"}),
     ],

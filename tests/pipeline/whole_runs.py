@@ -20,7 +20,7 @@ LITTLE_PROBE = {
     "full_epochs": 2,
     "seeds": 2,
     "random_seeds": 2,
-    "view_rounds": 1,
+    "view_rounds": 2,
     "full_view_rounds": 1,
 }
 

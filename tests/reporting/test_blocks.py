@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from reporting.hand_made import MODELS, REAL, VARIANTS, baselines, probed, sets
+from reporting.hand_made import MODELS, VARIANTS, baselines, probed
 
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.store import write_json
@@ -63,7 +63,8 @@ def test_columns_are_the_given_backbones_in_their_order(
 
 def test_one_backbone_is_its_own_average(two: Results) -> None:
     (alone,) = cross_model_blocks(two, "pets", Compared(("b",)))
-    assert (alone.columns, alone.rows) == (("b", "average"), ("b", "full"))
+    assert alone.columns == ("b", "average")
+    assert alone.rows == ("b", "centroids/b", "random", "full", "ridge")
     assert alone.cells["b"] == {"b": Value(62.0, 1.0), "average": Value(62.0, 1.0)}
 
 
@@ -95,37 +96,44 @@ def test_cross_model_rows_distil_and_columns_evaluate(two: Results) -> None:
         "b": Value(80.0, 0.0),
         "average": Value(87.5, 0.5),
     }
-    assert best_rows(pets, "a") == {"a"}
-    assert best_rows(pets, "b") == {"b"}
+    assert best_rows(pets, "a") == {"a", "centroids/a"}
+    assert best_rows(pets, "b") == {"centroids/b"}
 
 
-def test_cross_model_shares_are_of_the_columns_full_accuracy(two: Results) -> None:
+def test_real_images_that_a_model_chose_are_seen_by_every_model(two: Results) -> None:
+    (pets,) = cross_model_blocks(two, "pets", TWO)
+    assert pets.rows == ("a", "b", "centroids/a", "centroids/b", "random", "full", "ridge")
+    assert pets.cells["centroids/a"] == {
+        "a": Value(85.0, 0.0),
+        "b": Value(30.0, 0.0),
+        "average": Value(57.5, 0.0),
+    }
+    assert pets.cells["random"] == dict.fromkeys(("a", "b", "average"), Value(50.0, 10.0))
+    assert pets.cells["ridge"]["b"] == Value(71.5)
+
+
+def test_cross_model_shares_are_of_the_better_of_the_full_probe_and_ridge(two: Results) -> None:
     (block,) = cross_model_blocks(two, "pets", TWO)
     assert block.shares["a"] == pytest.approx({"a": 100 * 85 / 95, "b": 50.0, "average": 100 * 62.5 / 87.5})
-    assert set(block.shares) == {"a", "b"}
+    assert set(block.shares) == {"a", "b", "centroids/a", "centroids/b", "random"}
     assert block.tints["a"] == pytest.approx({"a": 85 / 95, "b": 0.5, "average": 62.5 / 87.5})
+    write_json(two.layout.cell("pets", "a").baselines, baselines([94.0, 96.0], ridge=97.0))
+    (block,) = cross_model_blocks(two, "pets", TWO)
+    assert block.shares["a"]["a"] == pytest.approx(100 * 85 / 97)
 
 
-def test_of_a_full_accuracy_of_zero_there_is_no_share(two: Results) -> None:
-    write_json(two.layout.cell("pets", "a").baselines, baselines([0.0]))
+def test_of_an_accuracy_of_zero_there_is_no_share(two: Results) -> None:
+    write_json(two.layout.cell("pets", "a").baselines, baselines([0.0], ridge=0.0))
     (block,) = cross_model_blocks(two, "pets", TWO)
     assert "a" not in block.shares["a"]
     assert block.shares["a"]["b"] == 50.0
 
 
 def test_a_share_of_more_than_everything_is_tinted_as_everything(two: Results) -> None:
-    write_json(two.layout.cell("pets", "a").baselines, baselines([50.0]))
+    write_json(two.layout.cell("pets", "a").baselines, baselines([50.0], ridge=40.0))
     (block,) = cross_model_blocks(two, "pets", TWO)
     assert block.shares["a"]["a"] == 170.0
     assert block.tints["a"]["a"] == 1
-
-
-def test_ties_are_as_printed(two: Results) -> None:
-    for source, value in (("a", 84.96), ("b", 85.04)):
-        found = {target: sets([value], **REAL) for target in ("a", "b")}
-        write_json(two.layout.cell("pets", source).probe, {"source": source, "targets": found})
-    (block,) = cross_model_blocks(two, "pets", TWO)
-    assert best_rows(block, "a") == {"a", "b"}
 
 
 # Ablation
@@ -207,7 +215,7 @@ def test_matrices_tint_a_row_from_its_lowest_to_its_highest(three: Results) -> N
 
 def test_a_model_that_recognises_none_of_its_own_images_leaves_its_column_empty(three: Results) -> None:
     found = probed("c", 0)
-    found["targets"]["c"]["distilled"]["nearest_neighbor"] = [0.0]
+    found["targets"]["c"]["distilled"]["nearest_neighbor"] = [[0.0]]
     write_json(three.layout.cell("pets", "c").probe, found)
     transfer, _, correlations = matrix_blocks(three, "pets", THREE)
     assert set(transfer.cells["a"]) == {"a", "b"}

@@ -21,7 +21,8 @@ from lgm_core.distilled import DistilledSet, class_folders, load_distilled
 from lgm_core.features.extraction import extract_test
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.sources import DatasetSource
-from lgm_core.reporting.release import data_card, export_distilled
+from lgm_core.reporting.release import Measured, data_card, export_distilled
+from lgm_core.reporting.results import Value, summarize
 from lgm_core.settings.params import Params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,22 +103,23 @@ def test_an_export_replaces_an_export_and_nothing_else(exported: Path, tmp_path:
 
 def test_the_card_says_how_and_how_well_and_under_which_terms() -> None:
     accuracies = {
-        "vit": {"top1": [80.0, 82.0], "nearest_neighbor": [70.0]},
-        "conv": {"top1": [60.0], "nearest_neighbor": [50.0]},
+        "vit": Measured(summarize([80.0, 81.0, 82.0]), Value(70.0), Value(40.0), Value(90.0, 1.0)),
+        "conv": Measured(Value(60.0), Value(50.0), Value(40.0), Value(0.0)),
     }
-    card = data_card(some_set(), accuracies, image_terms="terms A", weight_terms="terms B")
+    terms = {"image_terms": "terms A", "weight_terms": "terms B"}
+    card = data_card(some_set(), accuracies, spread="± is over seeds.", **terms)
     assert card.startswith("---\nlicense: other\n")
     for told in (
         "# pets distilled for vit", "14 synthetic images of 8 × 8 pixels in 7 classes",
-        "| vit | 81.0 ± 1.0 | 70.0 |",
-        "| conv | 60.0 | 50.0 |", "| steps | `3` |", "terms A", "terms B", "load_distilled",
+        "| vit | 81.0 ± 1.0 | 40.0 | 90.0 ± 1.0 | 90 % | 70.0 |", "± is over seeds.",
+        "| conv | 60.0 | 40.0 | 0.0 | – | 50.0 |", "| steps | `3` |", "terms A", "terms B", "load_distilled",
     ):  # fmt: skip
         assert told in card
 
 
 def test_a_card_without_accuracies_says_so() -> None:
     card = data_card(some_set(), {}, image_terms="terms A", weight_terms="terms B")
-    assert "| not measured | – | – |" in card
+    assert "| not measured | – | – | – | – | – |" in card
 
 
 def test_an_export_into_an_empty_folder_is_one(tmp_path: Path) -> None:

@@ -14,22 +14,43 @@ from reporting.whole_report import CLASSES
 from lgm_core.foundation.errors import DamagedFileError, FileError, MissingFileError, StaleFileError
 from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import read_json, write_json
-from lgm_core.reporting.results import Results, Value, average, summarize
+from lgm_core.reporting.results import Results, Value, average, resolved, summarize, summarize_sets
 
 # Numbers
 
 
-def test_runs_become_mean_and_population_deviation() -> None:
-    assert summarize([80.0, 90.0]) == Value(85.0, 5.0)
-    draws = summarize([40.0, 50.0, 60.0])
-    assert (draws.mean, draws.std) == (50.0, pytest.approx((200 / 3) ** 0.5))
+def test_runs_become_mean_and_sample_deviation() -> None:
+    assert summarize([80.0, 85.0, 90.0]) == Value(85.0, 5.0)
     assert summarize([70.0]) == Value(70.0, None)
 
 
-def test_the_average_is_of_means_and_of_deviations() -> None:
-    assert average([Value(80.0, 4.0), Value(60.0, 1.0)]) == Value(70.0, 2.5)
+def test_several_sets_spread_by_their_means_and_one_by_its_runs() -> None:
+    assert summarize_sets([[80.0, 85.0, 90.0]]) == Value(85.0, 5.0)
+    assert summarize_sets([[79.0, 81.0], [85.0, 85.0], [60.0, 120.0]]) == Value(85.0, 5.0)
+    assert summarize_sets([[40.0], [50.0], [60.0]]) == Value(50.0, 10.0)
+
+
+def test_an_average_spreads_as_its_runs_do_together() -> None:
+    up, down = summarize([70.0, 80.0, 90.0]), summarize([65.0, 60.0, 55.0])
+    assert average([up, up]) == Value(80.0, 10.0)
+    assert average([up, down]) == Value(70.0, 2.5)
+
+
+def test_an_average_of_unlike_runs_has_no_spread() -> None:
     assert average([Value(80.0), Value(60.0)]) == Value(70.0, None)
-    assert average([Value(80.0, 4.0), Value(60.0)]) == Value(70.0, 4.0)
+    assert average([summarize([79.0, 81.0]), Value(60.0)]) == Value(70.0, None)
+    assert average([summarize([79.0, 81.0]), summarize([59.0, 60.0, 61.0])]) == Value(70.0, None)
+
+
+def test_means_are_told_apart_from_two_standard_errors_on() -> None:
+    # Standard errors of 3 and 4 make one of 5.
+    one = Value(50.0, 6.0, runs=(0.0,) * 4)
+    assert not resolved(one, Value(59.9, 8.0, runs=(0.0,) * 4))
+    assert resolved(one, Value(60.1, 8.0, runs=(0.0,) * 4))
+    assert resolved(Value(39.9, 8.0, runs=(0.0,) * 4), one)
+    # What has no spread is taken as exact.
+    assert resolved(one, Value(56.1))
+    assert not resolved(Value(1.0), Value(1.0))
 
 
 def test_a_summary_knows_its_file_and_an_average_has_none() -> None:

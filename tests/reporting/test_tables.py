@@ -23,7 +23,17 @@ from lgm_core.reporting.blocks import Compared, matrix_blocks
 from lgm_core.reporting.published import PAPER_BACKBONES
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.table_formats import to_csv, to_latex, to_markdown, to_metrics
-from lgm_core.reporting.tables import KINDS, OWN_KINDS, TABLES, Table, assemble, check_tables, table_of
+from lgm_core.reporting.tables import (
+    KINDS,
+    OWN_KINDS,
+    REPORTED_NOTE,
+    TABLES,
+    Table,
+    assemble,
+    check_tables,
+    spread_note,
+    table_of,
+)
 from lgm_core.settings.params import Params, parse_params
 
 Assembled = Callable[..., Table]
@@ -37,7 +47,7 @@ def test_a_table_is_of_its_kind_and_shows_its_data_sets_in_order(
 ) -> None:
     table = assembled(name, three, "biased", "biased", MODELS)
     assert (table.name, table.title) == (name, TABLES[name].title)
-    assert table.notes == KINDS[TABLES[name].kind].notes
+    assert table.notes == (spread_note(1), *KINDS[TABLES[name].kind].notes)
     assert {block.dataset for block in table.blocks} == {"biased"}
 
 
@@ -80,7 +90,7 @@ def test_the_notes_say_what_a_stand_in_is(three: Results, assembled: Assembled) 
     captions = {"pets": "ten procedural shapes, in place of ImageNet", "cars": "not shown", "biased": ""}
     table = assembled("table5", three, "pets", "biased", MODELS, captions=captions)
     assert table.notes[-1] == "pets: ten procedural shapes, in place of ImageNet."
-    assert len(table.notes) == 1 + len(KINDS["same_model"].notes)
+    assert len(table.notes) == 2 + len(KINDS["same_model"].notes)
 
 
 def test_there_is_no_other_table(params: Settings, tmp_path: Path) -> None:
@@ -192,7 +202,7 @@ def test_a_table_of_ones_own_is_of_its_kind(three: Results, assembled: Assembled
     captions = {"biased": "of one's own"}
     table = assembled("mine", three, "biased", "biased", MODELS, own={"mine": kind}, captions=captions)
     assert (table.name, table.title) == ("mine", "mine")
-    assert table.notes == (*KINDS[kind].notes, "biased: of one's own.")
+    assert table.notes == (spread_note(1), *KINDS[kind].notes, "biased: of one's own.")
     same = next(name for name, row in TABLES.items() if row.kind == kind)
     assert table.blocks == assembled(same, three, "biased", "biased", MODELS).blocks
 
@@ -317,3 +327,15 @@ def test_ablations_that_no_table_shows_are_refused(suite: dict[str, Any]) -> Non
 def test_a_backbone_cannot_take_the_name_of_a_row_or_column(params: Settings, name: str) -> None:
     with pytest.raises(InputError, match=name):
         params(backbones={name: "efficientnet_lite0"})
+
+
+def test_every_table_says_what_its_spread_is() -> None:
+    assert "one distillation" in spread_note(1)
+    assert "over 3 distillations" in spread_note(3)
+
+
+def test_reported_values_come_with_what_they_are(papers: Results, assembled: Assembled) -> None:
+    names = tuple(PAPER_BACKBONES)
+    for name in ("table1", "table2", "table5"):
+        assert REPORTED_NOTE in assembled(name, papers, "imagenet100", "cub", names).notes
+    assert REPORTED_NOTE not in assembled("table6", papers, "imagenet100", "cub", names).notes

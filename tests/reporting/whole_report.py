@@ -20,7 +20,8 @@ from lgm_core.settings.params import Params, parse_params
 
 CLASSES = ("plain", 'odd <b>&"#1')
 NETS = ("a", "b")
-SEEDS = [50.0, 52.0]
+SEEDS = [50.0, 51.0, 52.0]
+MEASURES = ("top1", "balanced", "worst_group")
 CAPTIONS = {"pets": "two procedural shapes, in place of <i>Waterbirds</i>", "biased": ""}
 
 
@@ -50,7 +51,7 @@ def write_whole(layout: Layout, settings: Params) -> None:
         for model in NETS:
             ceilings = {"nearest_class_mean": 60.0, "ridge": 65.0}
             majority = {"top1": 70.0, "balanced": 50.0, "worst_group": 0.0}
-            full = {"full": _runs(), "majority": majority, **ceilings}
+            full = {"full": dict.fromkeys(MEASURES, SEEDS), "majority": majority, **ceilings}
             write_json(layout.cell(dataset, model).baselines, full)
         matrix = {a: dict.fromkeys(NETS, 0.5) for a in NETS}
         write_json(layout.cell(dataset).alignment, {"matrix": matrix})
@@ -64,8 +65,8 @@ def write_whole(layout: Layout, settings: Params) -> None:
             write_text(layout.figure(name, ".svg"), '<svg xmlns="http://www.w3.org/2000/svg"/>')
 
 
-def _runs() -> dict[str, list[float]]:
-    return {"top1": SEEDS, "balanced": SEEDS, "worst_group": SEEDS, "nearest_neighbor": [40.0]}
+def _runs() -> dict[str, list[list[float]]]:
+    return {**{measure: [SEEDS] for measure in MEASURES}, "nearest_neighbor": [[40.0]]}
 
 
 def write_distilled(layout: Layout, run: Run, settings: Params) -> None:
@@ -80,8 +81,9 @@ def write_distilled(layout: Layout, run: Run, settings: Params) -> None:
     for number, picture in enumerate(pictures):
         write_png(cell.distilled / picture, torch.full((3, 8, 8), 0.2 + 0.5 * number))
         write_png(cell.neighbors / picture, torch.full((3, 300, 300), 0.8))
-    targets = {target: {"distilled": _runs()} for target in NETS}
-    targets[run.backbone] |= {other: _runs() for other in ("neighbors", "centroids", "random")}
+    chosen = ("distilled", "neighbors", "centroids")
+    targets = {target: {name: _runs() for name in chosen} for target in (*NETS, run.backbone)}
+    targets[run.backbone]["random"] = _runs()
     write_json(cell.probe, {"targets": targets, "seed": 7})
 
 
