@@ -35,7 +35,9 @@ def test_own_folder_and_own_model(empty_project: Path, capsys: pytest.CaptureFix
     timm.models.save_for_hf(model, empty_project / "weights/own")
     rows = run_table(own_settings(), "table2")
     assert {(row["dataset"], row["row"], row["column"]) for row in rows} == {
-        ("pets", row, column) for row in ("own", "full") for column in ("own", "average")
+        ("pets", row, column)
+        for row in ("own", "centroids/own", "random", "full", "ridge")
+        for column in ("own", "average")
     }
 
     run("export", "pets", "own", "release")
