@@ -5,6 +5,7 @@ images/<class>/<k>.png the same, rounded to 8 bits, for any reader of image fold
 grid.png               all of them at a glance
 history.csv            loss before every step
 settings.json          what made it, class names, names of the pictures
+again/<n>/             the same of further distillations
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lgm_core.foundation.errors import DamagedFileError, InputError, MissingFileError
+from lgm_core.foundation.layout import AGAIN
 from lgm_core.foundation.store import (
     IMAGE_SUFFIXES,
     read_tensors,
@@ -99,16 +101,30 @@ class DistilledSet:
         Args:
             folder: replaced if it exists.
         """
+        save_distilled(Path(folder), [self])
+
+    def _write(self, new: Path) -> None:
         pictures = self.pictures()
-        with replacing_folder(Path(folder)) as new:
-            self.write_exact(new)
-            for image, picture in zip(self.images, pictures, strict=True):
-                write_png(new / picture, image)
-            write_png(new / "grid.png", image_grid(self.images))
-            rows = [f"{step},{loss:.6f}" for step, loss in enumerate(self.losses)]
-            write_text(new / "history.csv", "\n".join(["step,loss", *rows]) + "\n")
-            settings = {**self.facts, "classes": list(self.classes), "pictures": pictures}
-            write_json(new / "settings.json", settings)
+        self.write_exact(new)
+        for image, picture in zip(self.images, pictures, strict=True):
+            write_png(new / picture, image)
+        write_png(new / "grid.png", image_grid(self.images))
+        rows = [f"{step},{loss:.6f}" for step, loss in enumerate(self.losses)]
+        write_text(new / "history.csv", "\n".join(["step,loss", *rows]) + "\n")
+        settings = {**self.facts, "classes": list(self.classes), "pictures": pictures}
+        write_json(new / "settings.json", settings)
+
+
+def save_distilled(folder: Path, sets: Sequence[DistilledSet]) -> None:
+    """Write distillations of the same data set, all of them or none.
+
+    Args:
+        folder: of the first, replaced if it exists; the others lie below it in `again/1`, `again/2`, ….
+        sets: at least one.
+    """
+    with replacing_folder(folder) as new:
+        for number, one in enumerate(sets):
+            one._write(new / AGAIN / str(number) if number else new)
 
 
 def load_distilled(path: str | Path) -> DistilledSet:

@@ -7,6 +7,7 @@ if __name__ == "__main__":
 
 from dataclasses import asdict, replace
 
+from lgm_core.distilled import save_distilled
 from lgm_core.features.cache import load_features
 from lgm_core.foundation.provenance import Measurement, versions
 from lgm_core.foundation.ranks import own_ranks
@@ -49,10 +50,10 @@ def main(dataset: str, source: str, variant: str = "") -> None:
                 bar.update(distiller.state.step)
                 result = distiller.run(losses_on(bar), keep)
         facts = made | {"replicate": cell.replicate}
-        done.append((cell, replace(result, facts=facts), checkpoints, keep.seconds()))
+        done.append((replace(result, facts=facts), checkpoints, keep.seconds()))
     if ranks.first:
-        for cell, result, _, _ in done:  # the first one's folder holds the others'
-            result.save(cell.distilled)
-        measurement.write(layout.cell(dataset, source, variant).run("distill"), sum(one[3] for one in done))
-        for _, _, checkpoints, _ in done:
+        first = layout.cell(dataset, source, variant)
+        save_distilled(first.distilled, [result for result, _, _ in done])
+        measurement.write(first.run("distill"), sum(seconds for _, _, seconds in done))
+        for _, checkpoints, _ in done:
             checkpoints.clear()

@@ -22,7 +22,7 @@ report/                                              a static page of the active
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 BASE = ""
@@ -155,7 +155,8 @@ class Layout:
 
     def replicates(self, count: int, dataset: str, source: str, variant: str = BASE) -> list[Cell]:
         """The cells of `count` distillations from draws of their own."""
-        return [Cell(self.results / dataset, source, variant, number) for number in range(count)]
+        first = self.cell(dataset, source, variant)
+        return [replace(first, replicate=number) for number in range(count)]
 
     def table(self, name: str, suffix: str) -> Path:
         """A table as a file with the given suffix, `.csv`, `.md` or `.tex`."""

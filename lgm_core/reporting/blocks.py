@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lgm_core.foundation.errors import InputError
-from lgm_core.reporting.correlation import correlation
 from lgm_core.reporting.published import PAPER_BACKBONES, Reported, reported_values
-from lgm_core.reporting.results import Results, Value, average
+from lgm_core.reporting.results import DISTILLED, Results, Value, average, difference
 
 AVERAGE = "average"
 FULL = "full"
 MAJORITY = "majority"
 METHOD = "method"
+LEAD = "lead"
+GAP = "gap"
 CENTROIDS = "centroids"
 RANDOM = "random"
 RIDGE = "ridge"
-TRAINING_SETS = ("distilled", "neighbors", CENTROIDS, RANDOM)
+TRAINING_SETS = (DISTILLED, "neighbors", CENTROIDS, RANDOM)
 CEILINGS = ("nearest_class_mean", RIDGE)
 Grid = dict[str, dict[str, Value]]
 Published = dict[str, dict[str, tuple[Reported, ...]]]
@@ -87,6 +89,12 @@ def _with_average(row: dict[str, Value]) -> dict[str, Value]:
     return {**row, AVERAGE: average(list(row.values()))}
 
 
+def lead(grid: Grid, column: str) -> Value:
+    """The distilled set's accuracy less that of the best real set of a column, with its standard error."""
+    real = (grid[row][column] for row in TRAINING_SETS[1:])
+    return difference(grid[DISTILLED][column], max(real, key=lambda value: value.mean))
+
+
 def _same_model(results: Results, dataset: str, compared: Compared, measure: str, references: Grid) -> Block:
     """Every training set under the backbone that distilled or chose it, above what all images reach."""
     names = compared.backbones
@@ -98,17 +106,46 @@ def _same_model(results: Results, dataset: str, compared: Compared, measure: str
     }
     found[FULL] = {name: results.full(dataset, name, measure) for name in names}
     found |= references
+    found = {row: _with_average(found[row]) for row in found}
+    found[LEAD] = {column: lead(found, column) for column in (*names, AVERAGE)}
+    order = (*TRAINING_SETS, LEAD, FULL, *references)
     published = {row: row for row in (*TRAINING_SETS, FULL)} if measure == "top1" else {}
     return Block(
         dataset,
         measure,
         "Training set",
-        tuple(found),
+        order,
         (*names, AVERAGE),
-        {row: _with_average(found[row]) for row in found},
+        found,
         contenders=TRAINING_SETS,
         reported=compared.reported(dataset, published),
     )
+
+
+def _mean_lead(leads: list[Value]) -> Value:
+    """Mean of independent leads, with its standard error in the deviation's place."""
+    errors = [value.std or 0.0 for value in leads]
+    return Value(math.fsum(value.mean for value in leads) / len(leads), math.hypot(*errors) / len(leads))
+
+
+def lead_gap(blocks: tuple[Block, ...], others: list[Block], table: str) -> Block:
+    """Leads of this table's data sets beside another's, and the difference of their means.
+
+    Args:
+        blocks: of this table, one for each data set.
+        others: the same of the other table.
+        table: its name.
+    """
+    own = {block.dataset: block.cells[LEAD] for block in blocks}
+    there = {f"{table}/{block.dataset}": block.cells[LEAD] for block in others}
+    columns = blocks[0].columns
+    cells: Grid = there | own
+    cells[GAP] = {}
+    for column in columns:
+        ours, theirs = (_mean_lead([found[column] for found in part.values()]) for part in (own, there))
+        error = math.hypot(ours.std or 0.0, theirs.std or 0.0)
+        cells[GAP][column] = Value(ours.mean - theirs.mean, error)
+    return Block(" and ".join(own), "gap", "Data set", tuple(cells), columns, cells)
 
 
 def same_model_blocks(results: Results, dataset: str, compared: Compared) -> tuple[Block, ...]:
@@ -220,95 +257,3 @@ def ablation_blocks(results: Results, dataset: str, compared: Compared) -> tuple
             )
         )
     return tuple(blocks)
-
-
-def normalized_transfer(results: Results, dataset: str, backbones: tuple[str, ...]) -> Grid:
-    """1-NN accuracy of the images that a row distilled, as a share of the column's own, in percent.
-
-    A column whose own accuracy is 0 stays empty.
-    """
-
-    def nearest(source: str, target: str) -> float:
-        return results.transfer(dataset, source, target, measure="nearest_neighbor").mean
-
-    own = {name: nearest(name, name) for name in backbones}
-    return {
-        source: {
-            target: Value(
-                100 * nearest(source, target) / own[target], origin=results.layout.cell(dataset, source).probe
-            )
-            for target in backbones
-            if own[target] > 0
-        }
-        for source in backbones
-    }
-
-
-def pairs(backbones: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Ordered pairs of different backbones: the one that distils, the one that evaluates."""
-    return [(a, b) for a in backbones for b in backbones if a != b]
-
-
-def pair_blocks(results: Results, dataset: str, compared: Compared) -> tuple[Block, ...]:
-    """Alignment beside transfer, for every ordered pair of models (Table 6)."""
-    normalized = normalized_transfer(results, dataset, compared.backbones)
-    found: Grid = {}
-    for a, b in pairs(compared.backbones):
-        row = {"alignment": results.alignment(dataset, a, b), "transfer": results.transfer(dataset, a, b)}
-        found[f"{a}/{b}"] = row | ({"normalized": normalized[a][b]} if b in normalized[a] else {})
-    columns = ("alignment", "transfer", "normalized")
-    return (Block(dataset, "pairs", "Distilled with → probed on", tuple(found), columns, found),)
-
-
-def _row_tints(grid: Grid) -> dict[str, dict[str, float]]:
-    """Within each row 1 for the highest value off the diagonal and 0 for the lowest."""
-    tints = {}
-    for row, values in grid.items():
-        others = {column: value.mean for column, value in values.items() if column != row}
-        low = min(others.values(), default=0)
-        high = max(others.values(), default=0)
-        tints[row] = {
-            column: (mean - low) / (high - low) if high > low else 0.0 for column, mean in others.items()
-        }
-    return tints
-
-
-def _correlation_rows(transfer: Grid, alignment: Grid, backbones: tuple[str, ...]) -> Grid:
-    """Correlation of transfer with alignment over all ordered pairs, and over those of each source."""
-    known = [(a, b) for a, b in pairs(backbones) if b in transfer[a]]
-    chosen = {"overall": known, **{name: [pair for pair in known if pair[0] == name] for name in backbones}}
-    found: Grid = {}
-    for row, some in chosen.items():
-        result = correlation([alignment[a][b].mean for a, b in some], [transfer[a][b].mean for a, b in some])
-        numbers = {"r": result.pearson, "r_squared": result.r_squared, "spearman": result.spearman}
-        found[row] = {"pairs": Value(result.count, digits=0)}
-        found[row] |= {name: Value(value, digits=2) for name, value in numbers.items() if value is not None}
-    return found
-
-
-def matrix_blocks(results: Results, dataset: str, compared: Compared) -> tuple[Block, ...]:
-    """Normalised 1-NN transfer (left), alignment (right), and how they correlate (Table 7)."""
-    names = compared.backbones
-    transfer = normalized_transfer(results, dataset, names)
-    alignment: Grid = {a: {b: results.alignment(dataset, a, b) for b in names} for a in names}
-    # The paper's matrices are of ImageNet-1k.
-    rows = {name: name for name in names} if dataset == "imagenet1k" else {}
-    left, right = (
-        Block(
-            dataset,
-            measure,
-            corner,
-            names,
-            names,
-            grid,
-            tints=_row_tints(grid),
-            reported=compared.reported(measure, rows),
-        )
-        for measure, corner, grid in (
-            ("nearest", "Distilled with", transfer),
-            ("alignment", "Source model", alignment),
-        )
-    )
-    found = _correlation_rows(transfer, alignment, names)
-    columns = ("pairs", "r", "r_squared", "spearman")
-    return left, right, Block(dataset, "correlation", "Distilled with", tuple(found), columns, found)

@@ -12,9 +12,10 @@ import numpy as np
 
 from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.foundation.layout import BASE
-from lgm_core.reporting.blocks import normalized_transfer, pairs
+from lgm_core.reporting.alignment_blocks import normalized_transfer, pairs
 from lgm_core.reporting.correlation import correlation
 from lgm_core.reporting.panels import Panel
+from lgm_core.reporting.periphery import periphery
 from lgm_core.reporting.picture_figures import (
     ablation_panels,
     distilled_panels,
@@ -106,6 +107,10 @@ def _draw_components(results: Results, params: Params, datasets: tuple[str, ...]
     _, scale, directions = np.linalg.svd(train - center, full_matrices=False)
     first, second = (100 * scale[:2] ** 2 / (scale**2).sum()).tolist()
     plane = directions[:2].T
+    places = [
+        periphery(name, train[labels == label], distilled[owners == label], center, plane)
+        for label, name in enumerate(classes)
+    ]
     clouds = [
         Cloud(
             classes[label],
@@ -115,7 +120,16 @@ def _draw_components(results: Results, params: Params, datasets: tuple[str, ...]
         )
         for label in shown_classes(len(classes))
     ]
-    return draw_clouds(clouds, f"{dataset}, features of {source}", (first, second))
+    nearer, in_plane, out = (
+        float(np.mean([getattr(place, key) for place in places]))
+        for key in ("nearer", "nearer_in_plane", "projection")
+    )
+    said = (
+        f"Means over {len(classes)} classes: {100 * nearer:.0f} % of a class's real images lie nearer to "
+        f"their mean than the distilled\nimage does, {100 * in_plane:.0f} % in this plane; along the class "
+        f"mean the distilled image is {out:.2f} times as far out as it."
+    )
+    return draw_clouds(clouds, f"{dataset}, features of {source}", (first, second), said)
 
 
 def _draw_alignment(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> Figure:
@@ -131,7 +145,10 @@ def _draw_alignment(results: Results, params: Params, datasets: tuple[str, ...],
         said = (
             "r undefined" if found.pearson is None else f"r = {found.pearson:.2f}, R² = {found.r_squared:.2f}"
         )
-        parts.append(Scatter(f"{dataset}: {said}", x, y, [title_of(f"{a}/{b}") for a, b in known]))
+        facts = results.alignment_facts(dataset)
+        measured = f"k = {facts['neighbors']}, n = {facts['samples']:,}, chance {facts['chance']:.3f}"
+        labels = [title_of(f"{a}/{b}") for a, b in known]
+        parts.append(Scatter(f"{dataset}: {said}\n{measured}", x, y, labels))
     return draw_scatter(parts, "mutual k-NN alignment (fraction)", "normalised 1-NN accuracy (%)")
 
 

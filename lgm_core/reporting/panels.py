@@ -30,7 +30,7 @@ class Panel:
     """A grid of pictures.
 
     Attributes:
-        title: one line above it.
+        title: above it.
         rows, columns: labels.
         pictures: row by row, as many as there are columns.
     """
@@ -52,7 +52,8 @@ def _pixels(picture: Picture) -> np.ndarray:
 
 def _height(panel: Panel) -> float:
     lines = max(label.count("\n") + 1 for label in panel.columns)
-    return len(panel.rows) * _PICTURE_INCHES + _TITLE_INCHES + 0.13 * lines
+    above = panel.title.count("\n") + lines
+    return len(panel.rows) * _PICTURE_INCHES + _TITLE_INCHES + 0.13 * above
 
 
 def _draw(panel: Panel, figure: SubFigure, width: float) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from lgm_core.foundation.layout import BASE
-from lgm_core.reporting.blocks import METHOD
+from lgm_core.reporting.blocks import CENTROIDS, METHOD
 from lgm_core.reporting.panels import Panel
 from lgm_core.reporting.results import Results
-from lgm_core.reporting.table_formats import title_of
+from lgm_core.reporting.table_formats import format_value, title_of
 from lgm_core.settings.params import Params
 from lgm_core.settings.shown import shown_classes
 
@@ -94,5 +94,12 @@ def _neighbor_panel(results: Results, dataset: str, source: str) -> Panel:
     names = {name: picture.relative_to(cell.distilled).as_posix() for name, picture in distilled.items()}
     columns = {name: f"{name}\ncos {near[names[name]]['similarity']:.2f}" for name in names}
     rows = (tuple(distilled.values()), tuple(cell.neighbors / names[name] for name in names))
-    title = f"{dataset}, distilled with {source}, above the nearest real images"
+    real = results.transfer(dataset, source, source, training_set=CENTROIDS)
+    whole = results.best_of_all_images(dataset, source)
+    reached = format_value(results.transfer(dataset, source, source))
+    title = (
+        f"{dataset}, distilled with {source}, above the nearest real images\n"
+        f"probe on the distilled images {reached} %, on Centroids {format_value(real)} %, "
+        f"on all images {format_value(whole)} %"
+    )
     return Panel(title, ("distilled", "nearest real"), tuple(columns.values()), rows)

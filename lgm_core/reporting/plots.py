@@ -145,13 +145,14 @@ def draw_curves(
 
 
 @_styled
-def draw_clouds(clouds: list[Cloud], title: str, shares: tuple[float, float]) -> Figure:
+def draw_clouds(clouds: list[Cloud], title: str, shares: tuple[float, float], said: str = "") -> Figure:
     """Classes in the plane of two principal components.
 
     Args:
         clouds: one for each class.
         title: one line.
         shares: of the variance along the two axes, in percent.
+        said: lines under the plot.
     """
     figure, (place,) = _axes(1, (5.2, 3.6))
     for number, cloud in enumerate(clouds):
@@ -170,6 +171,8 @@ def draw_clouds(clouds: list[Cloud], title: str, shares: tuple[float, float]) ->
     place.set_xlabel(f"first principal component ({shares[0]:.0f} % of the variance)")
     place.set_ylabel(f"second ({shares[1]:.0f} %)")
     place.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    if said:
+        figure.supxlabel(said, x=0.01, ha="left", fontsize=6.5)
     return figure
 
 

@@ -69,6 +69,11 @@ def average(values: list[Value]) -> Value:
     return replace(summarize([math.fsum(run) / len(run) for run in runs]), mean=mean)
 
 
+def difference(one: Value, other: Value) -> Value:
+    """One mean less the other; what stands for the deviation is the standard error of the difference."""
+    return Value(one.mean - other.mean, math.hypot(one.error, other.error))
+
+
 def resolved(one: Value, other: Value) -> bool:
     """Whether two means differ by more than two standard errors of their difference."""
     return abs(one.mean - other.mean) > 2 * math.hypot(one.error, other.error)
@@ -122,6 +127,11 @@ class Results:
         """Mutual k-NN of two backbones, in [0, 1]."""
         path = self.layout.cell(dataset).alignment
         return Value(_found(path, "matrix", a, b), digits=3, origin=path)
+
+    def alignment_facts(self, dataset: str) -> dict[str, Any]:
+        """`neighbors`, `samples` and `chance` of a data set's alignment."""
+        path = self.layout.cell(dataset).alignment
+        return {key: _found(path, key) for key in ("neighbors", "samples", "chance")}
 
     def distilled(self, dataset: str, source: str, variant: str = BASE) -> dict[str, Any]:
         """Settings, class names and names of the pictures of a distilled set."""

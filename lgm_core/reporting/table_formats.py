@@ -21,6 +21,9 @@ TITLES = {
     "nearest_class_mean": "Nearest class mean (all)",
     "ridge": "Ridge (all)",
     "average": "Average",
+    "lead": "Lead over the best real set",
+    "gap": "Fine-grained less Table 1",
+    "published": "Published pairs (original)",
     "method": "Full method",
     "no_decorrelate": "− Decorrelate",
     "no_pyramid": "− Pyramid",
@@ -41,9 +44,13 @@ MEASURES = {
     "same": "same model, top-1 accuracy, %",
     "cross": "average over the other models, top-1 accuracy, %",
     "pairs": "every ordered pair of models",
+    "nearest_raw": "1-NN accuracy, %",
     "nearest": "normalised 1-NN accuracy, %",
+    "probed": "normalised linear-probe accuracy, %",
+    "gap": "lead over the best real set, percentage points ± standard error",
     "alignment": "mutual k-NN alignment",
-    "correlation": "correlation of transfer with alignment",
+    "correlation": "correlation of normalised 1-NN with alignment",
+    "correlation_probed": "correlation of normalised linear-probe accuracy with alignment",
 }
 _DASH = "–"
 _TINT_COLOR = "0072B2"

@@ -7,18 +7,18 @@ trace, and a missing cell is an error that names its file. How the blocks of eac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lgm_core.foundation.errors import InputError, KeyFaultError, SettingError
+from lgm_core.reporting.alignment_blocks import alignment_told, matrix_blocks, pair_blocks
 from lgm_core.reporting.blocks import (
     Block,
     BlockMaker,
     Compared,
     ablation_blocks,
     cross_model_blocks,
-    matrix_blocks,
-    pair_blocks,
+    lead_gap,
     same_model_blocks,
     spurious_blocks,
 )
@@ -48,11 +48,13 @@ class Kind:
         notes: sentences under the table.
         variants: whether it compares variants of the method; no other kind reads them, so that a new
             variant makes no other table again.
+        told: a sentence about what a data set's numbers were measured with.
     """
 
     blocks: BlockMaker
     notes: tuple[str, ...]
     variants: bool = False
+    told: Callable[[Results, str], str] | None = None
 
 
 def spread_note(distillations: int) -> str:
@@ -75,6 +77,14 @@ REPORTED_NOTE = (
     "learning rate with the number of images below 100, and may have used noise of mean 0.5."
 )
 
+GAP_NOTE = (
+    "The last block compares leads. Whether the lead is larger on fine-grained data sets is what its last "
+    "row says: this table's mean lead less that of Table 1, ± its standard error."
+)
+_LEAD = (
+    "Lead: Distilled less the best real set of the column, ± its standard error; beyond twice that it is "
+    "resolved."
+)
 _BEST = "Bold: the best, and what is within two standard errors of it."
 
 KINDS = {
@@ -82,13 +92,13 @@ KINDS = {
         same_model_blocks,
         (
             "Neighbors and Centroids are chosen by the column's model. The last three rows use all training "
-            f"images. {_BEST}",
+            f"images. {_BEST} {_LEAD}",
         ),
     ),
     "spurious": Kind(
         spurious_blocks,
         (
-            _BEST,
+            f"{_BEST} {_LEAD}",
             "Balanced accuracy is the mean over the classes, worst-group accuracy the lowest over the test "
             "set's groups of class and background, or over its classes where it has no groups. The last row "
             "always answers the training set's largest class.",
@@ -115,14 +125,16 @@ KINDS = {
             "Alignment: mutual k-NN, a fraction of 1. Transfer: top-1 accuracy in percent of linear probes. "
             "1-NN: percent of the evaluating model's own 1-NN accuracy.",
         ),
+        told=alignment_told,
     ),
     "matrices": Kind(
         matrix_blocks,
         (
-            "Left: 1-NN accuracy of the images that the row distilled, seen by the column, in percent of the "
-            "column's own. Right: mutual k-NN. Darker: higher within the row. Correlations are of the two, "
-            "over ordered pairs of different models; of fewer than three pairs there is none.",
+            "1-NN: the images that the row distilled are the gallery, the column sees them. Normalised: in "
+            "percent of the column's own accuracy, by 1-NN or by linear probes. Darker: higher within the "
+            "row. Correlations are over ordered pairs of different models, three or more.",
         ),
+        told=alignment_told,
     ),
 }
 
@@ -135,11 +147,13 @@ class TableRow:
         kind: a name in :data:`KINDS`.
         title: one line.
         places: of the data sets that it shows.
+        against: a table whose leads are compared with this one's.
     """
 
     kind: str
     title: str
     places: tuple[str, ...]
+    against: str = ""
 
 
 TABLES = {
@@ -147,7 +161,7 @@ TABLES = {
     "table2": TableRow("cross_model", "Distilled with the row's backbone, probed on the column's", PAIR),
     "table3": TableRow("ablation", "Ablation of the method", ONE),
     "table4": TableRow("spurious", "Data sets with spurious correlations", PAIR),
-    "table5": TableRow("same_model", "Fine-grained data sets", PAIR),
+    "table5": TableRow("same_model", "Fine-grained data sets", PAIR, against="table1"),
     "table6": TableRow("pairs", "Alignment and transfer of every pair of models", ONE),
     "table7": TableRow("matrices", "Transfer of distilled images beside alignment of models", ONE),
     "table8": TableRow("same_model", "Further data sets", PAIR),
@@ -233,6 +247,14 @@ def assemble(name: str, results: Results, params: Params, captions: Mapping[str,
     variants = tuple(params.variants.ablation) if kind.variants else ()
     compared = Compared(tuple(params.backbones), variants, name)
     blocks = tuple(block for dataset in shown.datasets for block in kind.blocks(results, dataset, compared))
+    if kind.told is not None:
+        notes += [kind.told(results, dataset) for dataset in shown.datasets]
+    if row.against and params.tables[row.against].datasets:
+        others = [
+            kind.blocks(results, dataset, compared)[0] for dataset in params.tables[row.against].datasets
+        ]
+        blocks += (lead_gap(blocks, others, row.against),)
+        notes.append(GAP_NOTE)
     lines = [f"{dataset}: {captions[dataset]}." for dataset in shown.datasets if captions.get(dataset)]
     if any(cells for block in blocks for rows in block.reported.values() for cells in rows.values()):
         notes.append(REPORTED_NOTE)

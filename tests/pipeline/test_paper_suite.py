@@ -65,7 +65,9 @@ def test_the_papers_table_2_runs_in_miniature(empty_project: Path, monkeypatch: 
     settings["probe"] |= LITTLE_PROBE
     monkeypatch.setattr(inventory, "hub_answers", lambda: False)
     cells = run_table(settings, "table2")
-    assert {cell["row"] for cell in cells} == {*rows, "full"}
-    assert len(cells) == 2 * 5 * 5
+    assert {cell["row"] for cell in cells} == {
+        *rows, *(f"centroids/{name}" for name in rows), "random", "full", "ridge",
+    }  # fmt: skip
+    assert len(cells) == 2 * 11 * 5
     settings_used = Layout(Path(), "paper").cell("imagenet1k", "clip").distilled / "settings.json"
     assert '"aug_rounds": 3' in settings_used.read_text(encoding="utf-8")

@@ -152,7 +152,7 @@ def test_table1_is_the_mean_and_spread_of_the_cells(project: dict[str, Any]) -> 
         for row in ("nearest_class_mean", "ridge"):
             assert float(cells[DATASET, row, name]["mean"]) == pytest.approx(ceilings[row], rel=1e-5)
             assert cells[DATASET, row, name]["std"] == ""
-    rows = ("distilled", "neighbors", "centroids", "random", "full", "nearest_class_mean", "ridge")
+    rows = ("distilled", "neighbors", "centroids", "random", "lead", "full", "nearest_class_mean", "ridge")
     assert set(cells) == {(DATASET, row, column) for row in rows for column in (*BACKBONES, "average")}
 
 

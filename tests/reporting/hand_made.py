@@ -35,6 +35,8 @@ ALIGNMENT = {
     "c": {"a": 0.2, "b": 0.3, "c": 1},
 }
 
+ALIGNED_WITH = {"neighbors": 2, "samples": 1001, "chance": 0.002}
+
 
 def sets(distilled: list[float], **real: list[float]) -> dict[str, Any]:
     """What one backbone reaches with each training set, as a probe's result holds it."""
@@ -102,7 +104,7 @@ def write_three(layout: Layout) -> None:
             majority = {"top1": 70.0} | ({"balanced": 50.0, "worst_group": 0.0} if groups else {})
             ceilings = {"nearest_class_mean": 60.0, "ridge": 65.0, "majority": majority}
             write_json(cell.baselines, {"full": runs([88.0, 90.0, 92.0], groups=groups), **ceilings})
-        write_json(layout.cell(dataset).alignment, {"matrix": ALIGNMENT})
+        write_json(layout.cell(dataset).alignment, {"matrix": ALIGNMENT, **ALIGNED_WITH})
     for number, variant in enumerate(VARIANTS, start=1):
         for name in MODELS:
             write_json(layout.cell("pets", name, f"ablation/{variant}").probe, probed(name, 10.0 * number))
@@ -122,7 +124,7 @@ def write_papers(layout: Layout) -> None:
             write_json(cell.probe, {"targets": targets})
             write_json(cell.baselines, {**baselines([90.0]), "nearest_class_mean": 1.0, "ridge": 1.0})
         matrix = {a: dict.fromkeys(PAPER_BACKBONES, 0.25) for a in PAPER_BACKBONES}
-        write_json(layout.cell(dataset).alignment, {"matrix": matrix})
+        write_json(layout.cell(dataset).alignment, {"matrix": matrix, **ALIGNED_WITH})
 
 
 def shown_settings(

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from reporting.hand_made import MODELS, VARIANTS, baselines, probed
+from reporting.hand_made import MODELS, VARIANTS, baselines, sets
 
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.store import write_json
+from lgm_core.reporting.alignment_blocks import pair_blocks
 from lgm_core.reporting.blocks import (
     Block,
     Compared,
     ablation_blocks,
     cross_model_blocks,
-    matrix_blocks,
-    normalized_transfer,
-    pair_blocks,
-    pairs,
+    lead_gap,
     same_model_blocks,
     spurious_blocks,
 )
@@ -44,10 +42,21 @@ def test_same_model_takes_each_backbones_own_sets(two: Results) -> None:
     assert cars.cells["distilled"]["a"] == Value(75.0, 5.0)
 
 
+def test_the_lead_is_over_the_best_real_set_with_the_error_of_the_difference(two: Results) -> None:
+    (pets,) = same_model_blocks(two, "pets", TWO)
+    assert (pets.cells["lead"]["a"].mean, pets.cells["lead"]["b"].mean) == (0.0, -23.0)
+    assert pets.cells["lead"]["a"].std == pytest.approx(5 / 3**0.5)
+    found = sets([80.0, 81.0, 82.0], centroids=[70.0, 72.0, 74.0], neighbors=[60.0], random=[1.0, 2.0])
+    write_json(two.layout.cell("pets", "a").probe, {"targets": {"a": found}})
+    (alone,) = same_model_blocks(two, "pets", Compared(("a",)))
+    assert alone.cells["lead"]["a"].mean == 9.0
+    assert alone.cells["lead"]["a"].std == pytest.approx((1 / 3 + 4 / 3) ** 0.5)
+
+
 def test_same_model_has_the_papers_rows_and_the_ceilings(two: Results) -> None:
     (block,) = same_model_blocks(two, "pets", TWO)
     assert block.rows == (
-        "distilled", "neighbors", "centroids", "random", "full", "nearest_class_mean", "ridge",
+        "distilled", "neighbors", "centroids", "random", "lead", "full", "nearest_class_mean", "ridge",
     )  # fmt: skip
     assert block.columns == ("a", "b", "average")
     assert set(block.cells) == set(block.rows)
@@ -173,56 +182,6 @@ def test_spurious_shows_three_measures(three: Results) -> None:
     assert worst.cells["full"]["average"] == Value(70.0, 2.0)
 
 
-# Pairs and matrices
-
-
-def test_pairs_are_all_ordered_pairs(three: Results) -> None:
-    (block,) = pair_blocks(three, "pets", THREE)
-    assert block.rows == ("a/b", "a/c", "b/a", "b/c", "c/a", "c/b")
-    assert [tuple(row.split("/")) for row in block.rows] == pairs(MODELS)
-    assert block.cells["b/a"] == {
-        "alignment": Value(0.4, digits=3), "transfer": Value(60.0, 2.0), "normalized": Value(75.0),
-    }  # fmt: skip
-
-
-def test_matrices_normalise_by_the_columns_own_accuracy(three: Results) -> None:
-    transfer, alignment, found = matrix_blocks(three, "pets", THREE)
-    assert {row: {c: v.mean for c, v in transfer.cells[row].items()} for row in MODELS} == {
-        "a": {"a": 100.0, "b": 50.0, "c": 50.0},
-        "b": {"a": 75.0, "b": 100.0, "c": 25.0},
-        "c": {"a": 25.0, "b": 25.0, "c": 100.0},
-    }
-    assert transfer.cells == normalized_transfer(three, "pets", MODELS)
-    assert alignment.cells["a"]["c"] == Value(0.2, digits=3)
-    # Transfer 50 50 75 25 25 25 against alignment .4 .2 .4 .3 .2 .3, in the order of the pairs.
-    assert found.cells["overall"]["pairs"].mean == 6
-    assert found.cells["overall"]["r"].mean == pytest.approx(0.3**0.5)
-    assert found.cells["overall"]["r_squared"].mean == pytest.approx(0.3)
-    assert found.cells["overall"]["spearman"].mean == pytest.approx(8 / 240**0.5)
-
-
-def test_two_pairs_have_no_correlation(three: Results) -> None:
-    *_, found = matrix_blocks(three, "pets", THREE)
-    assert found.cells["a"] == {"pairs": Value(2, digits=0)}
-
-
-def test_matrices_tint_a_row_from_its_lowest_to_its_highest(three: Results) -> None:
-    transfer, alignment, _ = matrix_blocks(three, "pets", THREE)
-    assert transfer.tints["b"] == {"a": 1.0, "c": 0.0}
-    assert transfer.tints["a"] == {"b": 0.0, "c": 0.0}
-    assert alignment.tints["c"] == {"a": 0.0, "b": 1.0}
-
-
-def test_a_model_that_recognises_none_of_its_own_images_leaves_its_column_empty(three: Results) -> None:
-    found = probed("c", 0)
-    found["targets"]["c"]["distilled"]["nearest_neighbor"] = [[0.0]]
-    write_json(three.layout.cell("pets", "c").probe, found)
-    transfer, _, correlations = matrix_blocks(three, "pets", THREE)
-    assert set(transfer.cells["a"]) == {"a", "b"}
-    assert correlations.cells["overall"]["pairs"].mean == 4
-    assert "normalized" not in pair_blocks(three, "pets", THREE)[0].cells["a/c"]
-
-
 # Where a number comes from
 
 
@@ -235,3 +194,16 @@ def test_a_value_knows_its_file(three: Results) -> None:
     origin = ablation.cells["no_pyramid"]["b"].origin
     assert origin == layout.cell("pets", "b", "ablation/no_pyramid").probe
     assert ablation.cells["no_pyramid"]["average"].origin is None
+
+
+def test_the_gap_is_the_difference_of_mean_leads(two: Results) -> None:
+    def block(dataset: str, *leads: Value) -> Block:
+        cells = {"lead": dict(zip(("a", "average"), leads, strict=True))}
+        return Block(dataset, "top1", "", ("lead",), ("a", "average"), cells)
+
+    own = (block("dogs", Value(6.0, 3.0), Value(1.0, 0.0)), block("cub", Value(2.0, 4.0), Value(1.0, 0.0)))
+    gap = lead_gap(own, [block("all", Value(1.0, 6.0), Value(5.0, 1.0))], "table1")
+    assert gap.rows == ("table1/all", "dogs", "cub", "gap")
+    assert gap.cells["table1/all"]["a"] == Value(1.0, 6.0)
+    # The mean of 6 ± 3 and 2 ± 4 is 4 ± 2.5; less 1 ± 6 it is 3 ± 6.5.
+    assert gap.cells["gap"] == {"a": Value(3.0, 6.5), "average": Value(-4.0, 1.0)}

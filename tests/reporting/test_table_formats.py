@@ -285,7 +285,7 @@ def test_latex_by_hand(three: Results, assembled: Assembled) -> None:
     text = to_latex(assembled("table7", three, "pets", "pets", MODELS))
     assert r"a & 100.0 & \cellcolor{tint!0}50.0 & \cellcolor{tint!0}50.0 \\" in text
     assert r"b & \cellcolor{tint!55}75.0 & 100.0 & \cellcolor{tint!0}25.0 \\" in text
-    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 6
     assert r"R$^2$" in text
     assert r"\caption{Transfer of distilled images" in text
     assert r"\label{tab:table7}" in text
@@ -309,6 +309,8 @@ def test_metrics_are_means_and_their_spread_beside_them(made: Callable[..., Tabl
 
 def test_metrics_are_by_data_set_measure_row_and_column(three: Results, assembled: Assembled) -> None:
     metrics = to_metrics(assembled("table7", three, "pets", "pets", MODELS))["pets"]
-    assert set(metrics) == {"nearest", "alignment", "correlation"}
+    assert set(metrics) == {
+        "nearest_raw", "nearest", "probed", "alignment", "correlation", "correlation_probed",
+    }  # fmt: skip
     assert metrics["nearest"]["b"]["a"] == 75.0
     assert metrics["correlation"]["a"] == {"pairs": 2}

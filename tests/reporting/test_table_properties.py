@@ -32,10 +32,11 @@ CELLS = st.fixed_dictionaries(
 def write_cells(
     layout: Layout, cells: dict[str, dict[str, list[float]]], order: list[str] | tuple[str, ...]
 ) -> None:
+    real = {name: {"top1": [[1.0]]} for name in ("centroids", "random")}
     for net in order:
-        targets = {other: {"distilled": {"top1": cells[net][other]}} for other in NETS}
+        targets = {other: {"distilled": {"top1": [cells[net][other]]}, **real} for other in NETS}
         write_json(layout.cell("shapes", net).probe, {"source": net, "targets": targets})
-        write_json(layout.cell("shapes", net).baselines, {"full": {"top1": cells[net]["full"]}})
+        write_json(layout.cell("shapes", net).baselines, {"full": {"top1": cells[net]["full"]}, "ridge": 0.0})
 
 
 def read_table(layout: Layout) -> dict[tuple[str, str], dict[str, str]]:

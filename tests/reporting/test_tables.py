@@ -19,11 +19,13 @@ from lgm_core.foundation.errors import (
 )
 from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import read_json, write_json
-from lgm_core.reporting.blocks import Compared, matrix_blocks
+from lgm_core.reporting.alignment_blocks import alignment_told, matrix_blocks
+from lgm_core.reporting.blocks import Compared
 from lgm_core.reporting.published import PAPER_BACKBONES
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.table_formats import to_csv, to_latex, to_markdown, to_metrics
 from lgm_core.reporting.tables import (
+    GAP_NOTE,
     KINDS,
     OWN_KINDS,
     REPORTED_NOTE,
@@ -47,7 +49,10 @@ def test_a_table_is_of_its_kind_and_shows_its_data_sets_in_order(
 ) -> None:
     table = assembled(name, three, "biased", "biased", MODELS)
     assert (table.name, table.title) == (name, TABLES[name].title)
-    assert table.notes == (spread_note(1), *KINDS[TABLES[name].kind].notes)
+    kind = KINDS[TABLES[name].kind]
+    told = [alignment_told(three, "biased")] if kind.told else []
+    told += [GAP_NOTE] if name == "table5" else []
+    assert table.notes == (spread_note(1), *kind.notes, *told)
     assert {block.dataset for block in table.blocks} == {"biased"}
 
 
@@ -56,18 +61,21 @@ def test_two_data_sets_are_two_blocks_and_one_on_both_sides_is_one(
     two: Results, assembled: Assembled, name: str
 ) -> None:
     table = assembled(name, two, "pets", "cars", ("a", "b"))
-    assert [block.dataset for block in table.blocks] == ["pets", "cars"]
+    assert [block.dataset for block in table.blocks if block.measure == "top1"] == ["pets", "cars"]
     single = assembled(name, two, "pets", "pets", ("a", "b"))
-    assert [block.dataset for block in single.blocks] == ["pets"]
+    assert [block.dataset for block in single.blocks if block.measure == "top1"] == ["pets"]
     assert single.blocks[0] == table.blocks[0]
-    assert to_markdown(single).count("## pets") == 1
+    assert to_markdown(single).count("## pets: top-1") == 1
 
 
 def test_tables_5_and_8_are_table_1_on_other_data_sets(two: Results, assembled: Assembled) -> None:
     first, *others = (
         assembled(name, two, "pets", "cars", ("a", "b")).blocks for name in ("table1", "table5", "table8")
     )
-    assert others == [first, first]
+    fine, further = others
+    assert further == first
+    assert (fine[:-1], fine[-1].measure) == (first, "gap")
+    assert fine[-1].rows == ("table1/pets", "table1/cars", "pets", "cars", "gap")
 
 
 def test_table_3_shows_the_ablations_of_the_settings(three: Results, assembled: Assembled) -> None:
@@ -88,7 +96,7 @@ def test_every_table_of_the_embedded_suite_lists_its_cells_from_the_settings(
 
 def test_the_notes_say_what_a_stand_in_is(three: Results, assembled: Assembled) -> None:
     captions = {"pets": "ten procedural shapes, in place of ImageNet", "cars": "not shown", "biased": ""}
-    table = assembled("table5", three, "pets", "biased", MODELS, captions=captions)
+    table = assembled("table8", three, "pets", "biased", MODELS, captions=captions)
     assert table.notes[-1] == "pets: ten procedural shapes, in place of ImageNet."
     assert len(table.notes) == 2 + len(KINDS["same_model"].notes)
 
@@ -202,7 +210,8 @@ def test_a_table_of_ones_own_is_of_its_kind(three: Results, assembled: Assembled
     captions = {"biased": "of one's own"}
     table = assembled("mine", three, "biased", "biased", MODELS, own={"mine": kind}, captions=captions)
     assert (table.name, table.title) == ("mine", "mine")
-    assert table.notes == (spread_note(1), *KINDS[kind].notes, "biased: of one's own.")
+    told = [alignment_told(three, "biased")] if KINDS[kind].told else []
+    assert table.notes == (spread_note(1), *KINDS[kind].notes, *told, "biased: of one's own.")
     same = next(name for name, row in TABLES.items() if row.kind == kind)
     assert table.blocks == assembled(same, three, "biased", "biased", MODELS).blocks
 
@@ -211,8 +220,8 @@ def test_a_table_of_ones_own_shows_two_data_sets_where_the_papers_shows_one(
     three: Results, assembled: Assembled
 ) -> None:
     table = assembled("mine", three, "pets", "biased", MODELS, own={"mine": "matrices"})
-    assert [block.dataset for block in table.blocks] == ["pets"] * 3 + ["biased"] * 3
-    assert table.blocks[3:] == matrix_blocks(three, "biased", Compared(MODELS, table="mine"))
+    assert [block.dataset for block in table.blocks] == ["pets"] * 6 + ["biased"] * 6
+    assert table.blocks[6:] == matrix_blocks(three, "biased", Compared(MODELS, table="mine"))
 
 
 def test_no_published_value_stands_beside_a_table_of_ones_own(papers: Results, assembled: Assembled) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from reporting.hand_made import ALIGNED_WITH
 
 from lgm_core.distilled import picture_names
 from lgm_core.features.cache import FeatureCache, save_features
@@ -54,7 +55,7 @@ def write_whole(layout: Layout, settings: Params) -> None:
             full = {"full": dict.fromkeys(MEASURES, SEEDS), "majority": majority, **ceilings}
             write_json(layout.cell(dataset, model).baselines, full)
         matrix = {a: dict.fromkeys(NETS, 0.5) for a in NETS}
-        write_json(layout.cell(dataset).alignment, {"matrix": matrix})
+        write_json(layout.cell(dataset).alignment, {"matrix": matrix, **ALIGNED_WITH})
     write_features(layout.cell("pets", "a"))
     for name in (*TABLES, *settings.own_tables):
         for suffix in (".csv", ".md", ".tex"):
