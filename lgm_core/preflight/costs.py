@@ -108,7 +108,8 @@ def estimate(params: Params, dataset: str, size: Size, speeds: dict[str, Speed],
     return Cost(
         features_seconds=sum(max(decoding, views * speed.forward_seconds) for speed in speeds.values()),
         distill_seconds=sum(
-            method.steps * synthetic * method.aug_rounds * speed.gradient_seconds for speed in speeds.values()
+            method.steps * method.view_count(size.classes) * speed.gradient_seconds
+            for speed in speeds.values()
         ),
         probe_seconds=seen * (len(speeds) + real_sets) * forward,
         disk_bytes=sum(

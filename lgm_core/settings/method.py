@@ -12,6 +12,7 @@ from lgm_core.settings.checks import setting
 
 NO_AUGMENTATION = "none"
 WHOLE_BANK = "all"
+AS_MANY_AS_VIEWS = "views"
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,11 @@ class MethodSettings:
     free. Paper: 1."""
     include_bias: bool = setting(checks.boolean)
     """One cosine over the gradients of W and b together, or of W alone. Paper: `true`."""
-    real_batch: int | str = setting(checks.either(WHOLE_BANK, checks.integer(1)))
-    """Real features per step, or `all` for the whole cached bank. Paper: K · classes."""
+    real_batch: int | str = setting(
+        checks.either(AS_MANY_AS_VIEWS, checks.either(WHOLE_BANK, checks.integer(1)))
+    )
+    """Real views per step: `views`, as many as there are of synthetic images, K · classes · ipc; a number of
+    different images; or `all`, the whole cached bank. Paper: not stated; `views` (published code)."""
     parameterization: str = setting(checks.choice("pyramid", "pixels"))
     """`pyramid` of levels 1, 2, 4, … or `pixels`. Paper: `pyramid`."""
     init: str = setting(checks.choice("normal", "zero"))
@@ -84,6 +88,10 @@ class MethodSettings:
         if self.pyramid_start > self.resolution:
             raise SettingError("pyramid_start", self.pyramid_start, f"at most resolution, {self.resolution}")
 
+    def view_count(self, classes: int) -> int:
+        """Views of all synthetic images in one step, K · classes · ipc."""
+        return self.aug_rounds * classes * self.ipc
+
     @classmethod
     def paper(cls, **changes: Any) -> MethodSettings:
         """The paper's settings, some of them changed by keyword.
@@ -101,7 +109,7 @@ class MethodSettings:
             head_std=0.01,
             head_draws=1,
             include_bias=True,
-            real_batch=WHOLE_BANK,
+            real_batch=AS_MANY_AS_VIEWS,
             parameterization="pyramid",
             init="normal",
             pyramid_start=1,
