@@ -64,6 +64,7 @@ class ProbeSettings:
                 "flip_probability": 0.5,
                 "crop_scale": [0.08, 1.0],
                 "crop_ratio": [3 / 4, 4 / 3],
+                "crop_overhang": False,
                 "noise_mean": 0.0,
                 "noise_std": 0.0,
                 "noise_probability": 0.0,

@@ -25,6 +25,10 @@ class AugmentSettings:
     """Share of the image's area that the window covers, low and high. Paper: 0.08, 1."""
     crop_ratio: tuple[float, float] = setting(checks.interval(0))
     """Width over height of the window, low and high. Paper: 3/4, 4/3."""
+    crop_overhang: bool = setting(checks.boolean)
+    """Whether a window longer than the image leaves it and zeros come in, one window in seven at the
+    published shares; if not, it is drawn again, so that all lie inside. Paper: not stated; `true` (published
+    code)."""
     noise_mean: float = setting(checks.number())
     """Mean of the noise; the first public release of the original used 0.5, fixed later. Paper: 0."""
     noise_std: float = setting(checks.number(0))
@@ -44,7 +48,7 @@ class MethodSettings:
     aug_rounds: int = setting(checks.integer(1))
     """K, views of every synthetic image in each step (Eq. 5). Paper: 10 (3 on ImageNet-1k)."""
     augment: AugmentSettings | str = setting(checks.either(NO_AUGMENTATION, checks.section(AugmentSettings)))
-    """Random views: flip → random resized crop inside the image → noise; or `none`. Paper: see below."""
+    """Random views: flip → random resized crop → noise; or `none`. Paper: see below."""
     head_init: str = setting(checks.choice("normal", "linear"))
     """How a random head is drawn: `normal`, W ~ N(0, head_std²) and b = 0; `linear`, both U(-F^-½, F^-½) as
     `nn.Linear` draws them. Paper: `normal`."""
@@ -99,7 +103,7 @@ class MethodSettings:
         Raises:
             InputError: if a setting is unknown or out of range.
         """
-        augment = AugmentSettings(0.5, (0.08, 1.0), (3 / 4, 4 / 3), 0.0, 0.2, 0.5)
+        augment = AugmentSettings(0.5, (0.08, 1.0), (3 / 4, 4 / 3), False, 0.0, 0.2, 0.5)
         settings = cls(
             ipc=1,
             steps=5000,

@@ -21,11 +21,13 @@ PLAIN = AugmentSettings(
     flip_probability=0.5,
     crop_scale=(0.08, 1.0),
     crop_ratio=(3 / 4, 4 / 3),
+    crop_overhang=False,
     noise_mean=0.0,
     noise_std=0.0,
     noise_probability=0.0,
 )
 NOISY = replace(PLAIN, noise_std=0.2, noise_probability=0.5)
+OVERHANGING = replace(PLAIN, crop_overhang=True)
 EDGE = 1e-6
 
 
@@ -57,6 +59,7 @@ LEGAL_SPECS = st.builds(
     flip_probability=st.floats(0, 1),
     crop_scale=_ordered(1e-4, 1),
     crop_ratio=_ordered(1e-3, 1e3),
+    crop_overhang=st.just(False),
     noise_mean=st.floats(-1, 1),
     noise_std=st.floats(0, 1),
     noise_probability=st.floats(0, 1),
@@ -125,6 +128,67 @@ def test_windows_are_distributed_as_those_of_torchvision(
     expected, found = facts(theirs), facts(ours)
     error = (expected.var(dim=1) / count + found.var(dim=1) / len(ours)).sqrt()
     assert ((found.mean(dim=1) - expected.mean(dim=1)).abs() < 4 * error).all()
+
+
+def test_inside_the_image_the_first_draw_that_fits_is_taken() -> None:
+    """View by view and try by try, from the same numbers in the same order."""
+    generator = _generator(4)
+    torch.rand(300, generator=generator)  # flips
+    areas = torch.rand(300, 10, generator=generator) * (1.0 - 0.08) + 0.08
+    low, high = math.log(3 / 4), math.log(4 / 3)
+    ratios = (torch.rand(300, 10, generator=generator) * (high - low) + low).exp()
+    places = torch.rand(300, 2, generator=generator)
+    windows = draw_views(300, PLAIN, _generator(4)).window
+    for window, area, ratio, place in zip(windows, areas, ratios, places, strict=True):
+        sizes = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1)
+        size = next(one for one in sizes if one.max() <= 1)
+        assert torch.equal(window, torch.cat([place * (1 - size), size]))
+
+
+# Windows that may leave the image
+
+
+def test_windows_that_may_leave_the_image_are_the_first_draws() -> None:
+    """Area share s and ratio r give √(s r) and √(s / r), whatever they are; the slack may be negative."""
+    generator = _generator(4)
+    flip = torch.rand(300, generator=generator)  # drawn first
+    area = (torch.rand(300, 10, generator=generator) * 0.92 + 0.08)[:, 0]
+    low, high = math.log(3 / 4), math.log(4 / 3)
+    ratio = (torch.rand(300, 10, generator=generator) * (high - low) + low).exp()[:, 0]
+    place = torch.rand(300, 2, generator=generator)
+    size = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1)
+    views = draw_views(300, OVERHANGING, _generator(4))
+    assert torch.equal(views.flip, flip < 0.5)
+    assert torch.equal(views.window, torch.cat([place * (1 - size), size], dim=1))
+
+
+def test_windows_that_fit_are_the_same_wherever_windows_may_lie() -> None:
+    inside, free = (draw_views(2_000, spec, _generator()) for spec in (PLAIN, OVERHANGING))
+    fits = (free.window[:, 2:] <= 1).all(dim=1)
+    assert torch.equal(inside.window[fits], free.window[fits])
+    assert not torch.isclose(inside.window[~fits], free.window[~fits]).all(dim=1).any()
+    for name in ("flip", "noisy", "noise_seed"):
+        assert torch.equal(getattr(inside, name), getattr(free, name))
+
+
+def test_one_window_in_seven_leaves_the_image_and_areas_are_as_drawn() -> None:
+    inside, free = (draw_views(100_000, spec, _generator()).window for spec in (PLAIN, OVERHANGING))
+    outside = (free[:, 2:] > 1).any(dim=1)
+    assert outside.float().mean().item() == pytest.approx(0.14, abs=0.005)
+    assert free[:, 2:].prod(dim=1).mean().item() == pytest.approx(0.54, abs=0.005)
+    assert inside[:, 2:].prod(dim=1).mean().item() == pytest.approx(0.48, abs=0.005)
+    left, top, width, height = free[outside].unbind(dim=1)
+    assert ((left < 0) & (left + width > 1) | (top < 0) & (top + height > 1)).all()
+
+
+def test_zeros_come_in_where_a_window_leaves_the_image() -> None:
+    images = torch.ones(1, 3, 16, 16)
+    views = _views([(-0.25, 0.25, 1.5, 0.5)])  # a quarter of an image too far on both sides
+    found = apply_views(images, views, 24, OVERHANGING)
+    assert torch.equal(found[..., :3], torch.zeros(1, 3, 24, 3))
+    assert torch.equal(found[..., -3:], torch.zeros(1, 3, 24, 3))
+    torch.testing.assert_close(found[..., 5:-5], torch.ones(1, 3, 24, 14))
+    torch.testing.assert_close(apply_views(images, views, 24, PLAIN), torch.ones(1, 3, 24, 24))
 
 
 def _sampled(image: np.ndarray, window: list[float], size: int) -> np.ndarray:

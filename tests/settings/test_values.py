@@ -184,6 +184,7 @@ def test_augment_becomes_settings_of_its_own(params: Make) -> None:
         flip_probability=0.5,
         crop_scale=(0.08, 1.0),
         crop_ratio=(0.75, 1.3333),
+        crop_overhang=False,
         noise_mean=0.0,
         noise_std=0.1,
         noise_probability=0.5,
