@@ -95,7 +95,7 @@ def evaluate_sets(
             views = TrainingViews(_training_views(backbone, images, spec, input_size, set_seed), labels)
             repeats = spec.seeds if len(members) == 1 else 1
             runs += [_Run(name, views, derive_seed(set_seed, "run", run)) for run in range(repeats)]
-            gallery = backbone.embed(center_crop(images, input_size))
+            gallery = backbone.embed(center_crop(images, input_size), exact=True)
             nearest[name].append(nearest_neighbor_percent(gallery, labels, test, test_labels))
             progress(1)
     found = _accuracies(runs, cache, spec, seed)
