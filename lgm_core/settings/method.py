@@ -67,7 +67,8 @@ class MethodSettings:
     parameterization: str = setting(checks.choice("pyramid", "pixels"))
     """`pyramid` of levels 1, 2, 4, … or `pixels`. Paper: `pyramid`."""
     init: str = setting(checks.choice("normal", "zero"))
-    """Levels start as N(0, 1) divided by their number, or `zero`. Paper: `normal`."""
+    """How the levels of the start begin: `normal`, N(0, 1) divided by their number, or `zero`. Levels that
+    growth adds are drawn from N(0, 1) / (n + 1) either way. Paper: `normal`."""
     pyramid_start: int = setting(checks.integer(1))
     """Side in pixels of the finest level at the start. Paper: 1."""
     growth_interval: int = setting(checks.integer(1))
