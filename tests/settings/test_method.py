@@ -10,8 +10,7 @@ import pytest
 from settings.suite_values import EMBEDDED, Make, read_suite
 
 from lgm_core.foundation.errors import InputError
-from lgm_core.settings.descriptions import describe
-from lgm_core.settings.evaluation import AlignmentSettings, ProbeSettings
+from lgm_core.settings.evaluation import ProbeSettings
 from lgm_core.settings.method import METHOD_KEYS, MethodSettings, with_overrides
 from lgm_core.settings.params import parse_params
 
@@ -121,26 +120,6 @@ def test_the_papers_probe_is_that_of_its_suite() -> None:
     assert found.pop("full_view_rounds") == found["full_epochs"] == 100
     assert (stated.pop("view_rounds"), stated.pop("full_view_rounds")) == (100, 4)
     assert_agree(found, stated)
-
-
-def test_the_papers_alignment_is_that_of_its_suite() -> None:
-    assert {name: said.paper for name, said in describe(AlignmentSettings).items()} == {
-        key: str(value) for key, value in PAPER["alignment"].items()
-    }
-
-
-IN_WORDS = {"aug_rounds", "augment", "real_batch", "view_rounds", "full_view_rounds"}
-"""Settings of which the descriptions state the paper's value in words."""
-
-
-@pytest.mark.parametrize("kind", [MethodSettings, ProbeSettings])
-def test_descriptions_state_the_papers_values(kind: type[MethodSettings] | type[ProbeSettings]) -> None:
-    paper = kind.paper()
-    stated = {name: said.paper.strip("`") for name, said in describe(kind).items()}
-    shown = {name: str(getattr(paper, name)) for name in stated}
-    shown = {name: value.lower() if value in {"True", "False"} else value for name, value in shown.items()}
-    assert all(stated.values())
-    assert {name: stated[name] for name in stated if stated[name] != shown[name]}.keys() <= IN_WORDS
 
 
 def test_the_papers_settings_can_be_changed() -> None:
