@@ -16,7 +16,7 @@ from benchmarks.straightforward import MEAN, STD, Straightforward
 from lgm_core.method.distiller import Distiller
 from lgm_core.method.real import RealBank
 from lgm_core.models.frozen import FrozenBackbone, freeze
-from lgm_core.settings.method import MethodSettings
+from lgm_core.settings.method import AS_MANY_AS_VIEWS, MethodSettings
 from lgm_core.settings.params import Params, parse_params
 
 _SUITE = Path(__file__).parent.parent / "suites" / "embedded.yaml"
@@ -90,6 +90,5 @@ class Case:
         return Distiller(backbone, bank, self.method(**changes), seed=0, micro_batch=micro_batch)
 
 
-def one_batch(case: Case) -> dict[str, Any]:
-    """Settings of the published step: one head, as many real samples as synthetic views."""
-    return {"head_draws": 1, "real_batch": case.classes * case.rounds}
+ONE_BATCH = {"head_draws": 1, "real_batch": AS_MANY_AS_VIEWS}
+"""Settings of the published step: one head, as many real samples as synthetic views."""

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 
 from benchmarks import straightforward
-from benchmarks.cases import Case, one_batch, params
+from benchmarks.cases import ONE_BATCH, Case, params
 from benchmarks.measure import flops, interleaved, interleaved_processes, machine, matmul_rate, table
 from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets
 from lgm_core.features.cache import FeatureCache
@@ -29,7 +29,7 @@ def straightforward_step(case: Case, *, frozen: bool) -> Callable[[], object]:
 def library_step(case: Case, *, one: bool) -> Callable[[], object]:
     """The library's step in a process as the stages have it, on `one` batch or as it is used."""
     keep_freed_memory()
-    return case.distiller(case.backbone(CPU), **(one_batch(case) if one else {})).step
+    return case.distiller(case.backbone(CPU), **(ONE_BATCH if one else {})).step
 
 
 def distillation(case: Case, rounds: int, rate: float) -> str:
@@ -99,7 +99,7 @@ def memory() -> str:
     rows = []
     for rounds in (4, 10, 40):
         case = replace(CASES[0], rounds=rounds)
-        step = case.distiller(case.backbone(CPU), micro_batch=20, **one_batch(replace(case, rounds=4))).step
+        step = case.distiller(case.backbone(CPU), micro_batch=20, head_draws=1, real_batch=40).step
         one = interleaved({"step": step}, rounds=3, device=CPU)["step"]
         rows.append([str(rounds), f"{one.peak_bytes / 2**20:.0f}", f"{one.seconds:.3f}"])
     return f"Micro-batches of 20 views\n\n{table(['K', 'peak MiB', 's per step'], rows)}"

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from benchmarks import straightforward
-from benchmarks.cases import Case, one_batch, params
+from benchmarks.cases import ONE_BATCH, Case, params
 from benchmarks.measure import flops, interleaved, machine, matmul_rate, table
 from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets
 from lgm_core.features.cache import FeatureCache
@@ -40,9 +40,9 @@ def distillation(case: Case, rounds: int, rate: float, device: torch.device, *, 
     backbone = case.backbone(device)
     views = case.classes * case.rounds
     distillers: dict[str, Distiller] = {
-        "lgm": case.distiller(backbone, bank_images=50_000, **one_batch(case)),
+        "lgm": case.distiller(backbone, bank_images=50_000, **ONE_BATCH),
         "lgm, compiled": case.distiller(
-            case.backbone(device, compiled=True), bank_images=50_000, **one_batch(case)
+            case.backbone(device, compiled=True), bank_images=50_000, **ONE_BATCH
         ),
         "lgm, 8 heads, 10,000 real": case.distiller(
             backbone, bank_images=50_000, head_draws=8, real_batch=10_000

@@ -147,18 +147,21 @@ def _sample(samples: Any, index: int) -> Image.Image:
 
 
 def shrink(image: Image.Image, side: int) -> Image.Image:
-    """Resize the shorter side to `side` (bicubic); an image that has it already is returned as it is."""
-    scale = side / min(image.size)
-    width, height = (max(side, round(length * scale)) for length in image.size)
+    """Resize the shorter side to `side`; an image that has it already is returned as it is.
+
+    Bilinear, over all pixels that become one where an image gets smaller (Pillow's antialiasing), and sizes
+    cut down to whole pixels: torchvision's `Resize` as the published code uses it.
+    """
+    width, height = (int(side * length / min(image.size)) for length in image.size)
     if image.size == (width, height):
         return image
-    return image.resize((width, height), Image.Resampling.BICUBIC)
+    return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def square(
     image: Image.Image, side: int, generator: torch.Generator | None = None
 ) -> UInt8[Tensor, "3 {side} {side}"]:
-    """Resize the shorter side to `side` (bicubic) and cut a square out of the middle, or at random.
+    """Resize the shorter side to `side` (see :func:`shrink`) and cut a square out of it.
 
     Args:
         image: RGB.

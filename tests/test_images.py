@@ -164,9 +164,23 @@ def test_square_is_cut_out_of_the_middle(width: int, height: int, left: int, top
 @pytest.mark.parametrize(("width", "height"), [(80, 40), (40, 80), (40, 40), (10, 20)])
 def test_square_equals_torchvision_resize_and_center_crop(width: int, height: int) -> None:
     image = noise(width, height)
-    resized = vision.resize(image, 20, interpolation=vision.InterpolationMode.BICUBIC)
+    resized = vision.resize(image, 20)  # bilinear, as the published code has it
     expected = np.asarray(vision.center_crop(resized, [20, 20]))
     np.testing.assert_array_equal(square(image, 20).permute(1, 2, 0).numpy(), expected)
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40))
+def test_shrinking_equals_torchvisions_resize_of_pictures(width: int, height: int, side: int) -> None:
+    image = noise(width, height)
+    assert shrink(image, side).tobytes() == vision.resize(image, side).tobytes()
+
+
+def test_shrinking_averages_over_all_pixels_that_become_one() -> None:
+    """Stripes finer than the result become grey; without antialiasing some of them would be picked."""
+    stripes = np.zeros((64, 64, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    found = np.asarray(shrink(Image.fromarray(stripes), 8)).astype(int)
+    assert abs(found[:, 1:-1] - 127).max() <= 3
 
 
 @pytest.mark.parametrize("upright", [False, True])

@@ -58,7 +58,7 @@ def find_neighbors(
         labels: their classes.
         input_size: side in pixels of what the backbone sees.
     """
-    features = backbone.embed(center_crop(images, input_size)).cpu()
+    features = backbone.embed(center_crop(images, input_size), exact=True).cpu()
     numbers = select_neighbors(features, labels, cache.train, cache.train_labels)
     return Neighbors(features, numbers, functional.cosine_similarity(features, cache.train[numbers], dim=1))
 

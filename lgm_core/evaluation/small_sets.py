@@ -115,7 +115,7 @@ def evaluate_sets(
                 _Run(name, number, TrainingViews(views, labels), derive_seed(set_seed, "run", run))
                 for run, views in enumerate(rounds.split(share))
             ]
-            gallery = backbone.embed(center_crop(images, input_size))
+            gallery = backbone.embed(center_crop(images, input_size), exact=True)
             nearest[name].append([nearest_neighbor_percent(gallery, labels, test, test_labels)])
             progress(1)
     found: dict[str, Runs] = {name: {"nearest_neighbor": values} for name, values in nearest.items()}

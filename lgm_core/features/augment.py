@@ -1,4 +1,4 @@
-"""Random views of images: flip, random resized crop inside the image, Gaussian noise (write-up §3.3, A.2).
+"""Random views of images: flip, random resized crop, Gaussian noise (write-up §3.3, A.2).
 
 Drawing and applying are separate. A :class:`Views` holds what was drawn for every view, one number or window
 each and one seed for its noise, so that any part of a batch can be made again, on any rank and in any split,
@@ -28,7 +28,7 @@ class Views:
 
     flip: Bool[Tensor, " n"]
     window: Float[Tensor, "n 4"]
-    """Left, top, width and height as shares of the image."""
+    """Left, top, width and height as shares of the image; inside it unless windows may leave it."""
     noisy: Bool[Tensor, " n"]
     noise_seed: Int[Tensor, " n"]
 
@@ -44,10 +44,12 @@ _VIEW_FIELDS = ("flip", "window", "noisy", "noise_seed")
 
 
 def _draw_windows(count: int, spec: AugmentSettings, generator: torch.Generator) -> Float[Tensor, "n 4"]:
-    """Windows inside a square image, by the rule of torchvision's RandomResizedCrop.
+    """Windows of a square image, inside it by the rule of torchvision's RandomResizedCrop.
 
     An area share s and a log-uniform ratio r give width √(s r) and height √(s / r); a draw that does not
     fit is redrawn up to ten times, and then becomes the largest centred window of the nearest allowed ratio.
+    With `crop_overhang` the first draw counts, as in the published code: a window longer than the image
+    leaves it on both sides, by its negative slack. The draws are those of windows inside.
     """
     low, high = spec.crop_scale
     area = torch.rand(count, _CROP_TRIES, generator=generator) * (high - low) + low
@@ -55,7 +57,7 @@ def _draw_windows(count: int, spec: AugmentSettings, generator: torch.Generator)
     ratio = (torch.rand(count, _CROP_TRIES, generator=generator) * (log_high - log_low) + log_low).exp()
     width = (area * ratio).sqrt()
     height = (area / ratio).sqrt()
-    fits = (width <= 1) & (height <= 1)
+    fits = ((width <= 1) & (height <= 1)) | spec.crop_overhang
     first = fits.int().argmax(dim=1, keepdim=True)
     nearest_ratio = min(max(1.0, spec.crop_ratio[0]), spec.crop_ratio[1])
     fallback_width = min(1.0, nearest_ratio)
@@ -90,7 +92,8 @@ def apply_views(
         images: one image for every view, values in [0, 1].
         views: as many draws.
         size: side of the result in pixels.
-        spec: the noise's mean and standard deviation.
+        spec: the noise's mean and standard deviation, and whether windows may leave the images: zeros come
+            in there.
     """
     left, top, width, height = upload(views.window, images.device).unbind(dim=1)
     sign = torch.where(upload(views.flip, images.device), -1.0, 1.0)
@@ -104,7 +107,8 @@ def apply_views(
         dim=1,
     ).to(images.dtype)
     grid = functional.affine_grid(theta, [images.shape[0], 3, size, size], align_corners=False)
-    result = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    padding = "zeros" if spec.crop_overhang else "border"
+    result = functional.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
     return _add_noise(result, views, spec)
 
 

@@ -107,8 +107,9 @@ class _Rounds:
     def features(
         self, backbone: FrozenBackbone, squares: UInt8[Tensor, "b v 3 r r"], first: int
     ) -> Float[Tensor, "v b f"]:
-        """Features of all views of a batch that begins with image number `first`."""
-        found = [backbone.embed(center_crop(squares[:, 0].float() / 255, self.input_size))]
+        """Features of all views of a batch that begins with image number `first`; the centre ones exact."""
+        centre = center_crop(squares[:, 0].float() / 255, self.input_size)
+        found = [backbone.embed(centre, exact=True)]
         for number, (augment, drawn) in enumerate(zip(self.augments, self.draws, strict=True), 1):
             part = None if drawn is None else drawn.part(first, first + len(squares))
             pixels = squares[:, number].float() / 255

@@ -152,7 +152,7 @@ class Distiller:
             generator=named_generator(self.seed, "heads", step, device=self.device),
         )
         generator = named_generator(self.seed, "real", step, device=bank.views.device)
-        features, labels = bank.batch(method.real_batch, generator)
+        features, labels = bank.batch(method, generator)
         return heads, real_gradient(
             features, labels, heads, include_bias=method.include_bias, ranks=self.ranks
         )
@@ -162,7 +162,7 @@ class Distiller:
         method = self.method
         own = self.ranks.share(self.count)
         generator = named_generator(self.seed, "views", self.state.step)
-        draws = draw_for(method.augment, self.count * method.aug_rounds, generator)
+        draws = draw_for(method.augment, method.view_count(len(self.bank.classes)), generator)
         if draws is not None:
             draws = draws.part(own.start * method.aug_rounds, own.stop * method.aug_rounds)
         return SyntheticViews(pixels, self.view_labels, draws, method)
@@ -182,7 +182,7 @@ class Distiller:
     def _pixel_gradient(self, pixels: Float[Tensor, "n 3 r r"]) -> tuple[Tensor, Tensor]:
         """∂L/∂pixels of the own images, and L; changes no state but the micro-batch."""
         heads, real = self._heads_and_target()
-        total = self.count * self.method.aug_rounds
+        total = self.method.view_count(len(self.bank.classes))
         synthesis = Synthesis(self.backbone, self._views(pixels), heads, total)
         backoff = self._sized(synthesis)
         pending = backoff.run(synthesis.forward)

@@ -65,11 +65,16 @@ class SyntheticImages:
             sizes = [method.resolution]
         else:
             sizes = level_sizes(method.resolution, method.pyramid_start)
-        self.levels: list[Tensor] = [(self._draw(size) / len(sizes)).requires_grad_() for size in sizes]
+        self.levels: list[Tensor] = [self._start(size, len(sizes)).requires_grad_() for size in sizes]
 
-    def _draw(self, size: int) -> Float[Tensor, "n 3 {size} {size}"]:
+    def _start(self, size: int, count: int) -> Float[Tensor, "n 3 {size} {size}"]:
+        """One of the `count` levels that there are before the first step."""
         if self.method.init == "zero":
             return torch.zeros(len(self.indices), 3, size, size, device=self.device)
+        return self._draw(size) / count
+
+    def _draw(self, size: int) -> Float[Tensor, "n 3 {size} {size}"]:
+        """N(0, 1)."""
         draws = [
             torch.randn(3, size, size, generator=named_generator(self.seed, "level", size, index))
             for index in self.indices
@@ -88,7 +93,10 @@ class SyntheticImages:
         return grows and step % self.method.growth_interval == 0 and self.sizes[-1] < self.method.resolution
 
     def grow(self) -> None:
-        """Add the next finer level: n old ones are scaled by n / (n + 1), the new one by 1 / (n + 1)."""
+        """Add the next finer level: n old ones are scaled by n / (n + 1), the new one is N(0, 1) / (n + 1).
+
+        The new level is drawn whatever the start was, as in the published code.
+        """
         count = len(self.levels)
         finer = min(self.sizes[-1] * 2, self.method.resolution)
         kept = [level.detach() * (count / (count + 1)) for level in self.levels]

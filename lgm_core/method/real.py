@@ -14,7 +14,10 @@ from lgm_core.foundation.microbatch import free_bytes
 from lgm_core.foundation.ranks import ALONE, Ranks
 from lgm_core.foundation.transfer import upload
 from lgm_core.method.gradients import Heads, head_gradient
-from lgm_core.settings.method import NO_AUGMENTATION, WHOLE_BANK, MethodSettings
+from lgm_core.settings.method import AS_MANY_AS_VIEWS, NO_AUGMENTATION, WHOLE_BANK, MethodSettings
+
+Batch = tuple[Float[Tensor, "b f"], Int[Tensor, " b"]]
+"""Features and their labels."""
 
 _LOGITS_AT_ONCE = 2**26
 """Bound on the logits of one product, images × heads × classes, so that a large bank fits beside them."""
@@ -41,22 +44,36 @@ class RealBank:
             return self
         return RealBank(self.views.to(target), self.labels.to(target), self.classes)
 
-    def batch(
-        self, size: int | str, generator: torch.Generator
-    ) -> tuple[Float[Tensor, "b f"], Int[Tensor, " b"]]:
-        """`size` different images, each in a random round; or every image in every round.
+    def batch(self, method: MethodSettings, generator: torch.Generator) -> Batch:
+        """The real side of a step, of the size that `method.real_batch` says.
+
+        Args:
+            method: `all` is every image in every round, a number as many different images, `views` as many
+                views as the step has of synthetic images.
+            generator: on the bank's device.
 
         Raises:
-            InputError: if fewer images exist than were asked for.
+            InputError: if a number was asked for that is larger than that of the images.
         """
         rounds, count, width = self.views.shape
+        size = method.real_batch
         if size == WHOLE_BANK:
             return self.views.reshape(-1, width), self.labels.repeat(rounds)
+        if size == AS_MANY_AS_VIEWS:
+            return self._drawn(method.view_count(len(self.classes)), generator)
         if not isinstance(size, int) or size > count:
-            allowed = f"up to {count}, the number of training images, or {WHOLE_BANK!r}"
+            words = f"{WHOLE_BANK!r}, or {AS_MANY_AS_VIEWS!r}"
+            allowed = f"up to {count}, the number of training images, or {words}"
             raise SettingError("real_batch", size, allowed)
+        return self._drawn(size, generator)
+
+    def _drawn(self, size: int, generator: torch.Generator) -> Batch:
+        """Images in random order, each in a random round; they come again only after all of them came."""
+        rounds, count, _ = self.views.shape
         device = self.views.device
-        chosen = torch.randperm(count, generator=generator, device=device)[:size]
+        passes = -(-size // count)
+        orders = [torch.randperm(count, generator=generator, device=device) for _ in range(passes)]
+        chosen = torch.cat(orders)[:size]
         which = torch.randint(rounds, (size,), generator=generator, device=device)
         return self.views[which, chosen], self.labels[chosen]
 

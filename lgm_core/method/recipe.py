@@ -19,7 +19,7 @@ from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import AugmentSettings, CheckpointSettings, FeatureSettings, MethodSettings
 
 _CHECKPOINTS = CheckpointSettings(steps=200, minutes=5.0)
-_CENTERED = AugmentSettings(0.0, (1.0, 1.0), (1.0, 1.0), 0.0, 0.0, 0.0)
+_CENTERED = AugmentSettings(0.0, (1.0, 1.0), (1.0, 1.0), False, 0.0, 0.0, 0.0)
 
 
 def distill(

@@ -60,9 +60,17 @@ class FrozenBackbone(nn.Module):
         """Stay in evaluation mode: a frozen backbone has no other."""
         return super().train(False)
 
-    def forward(self, images: Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n f"]:
-        """Features of a batch; differentiable in the images."""
+    def forward(self, images: Float[Tensor, "n 3 s s"], *, exact: bool = False) -> Float[Tensor, "n f"]:
+        """Features of a batch; differentiable in the images.
+
+        Args:
+            images: on the backbone's device.
+            exact: compute in float32, whatever the backbone's precision and the caller's autocast.
+        """
         normalized = ((images - self.mean) / self.std).contiguous(memory_format=self.memory_format)
+        if exact:
+            with torch.autocast(images.device.type, enabled=False):
+                return self.model(normalized)
         if self.autocast_dtype is None:
             return self.model(normalized)
         with torch.autocast(images.device.type, dtype=self.autocast_dtype):
@@ -70,11 +78,13 @@ class FrozenBackbone(nn.Module):
         return features.float()
 
     @torch.no_grad()
-    def embed(self, images: Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n f"]:
+    def embed(self, images: Float[Tensor, "n 3 s s"], *, exact: bool = False) -> Float[Tensor, "n f"]:
         """Features of any number of images, without gradients and in bounded memory.
 
         Args:
             images: at least one, on any device; they are moved to the backbone's batch by batch.
+            exact: in float32 whatever the precision, for features that are looked at one by one: of test
+                images, of class means, of nearest neighbours. Augmented views average over their draws.
 
         Returns:
             [n, F] on the backbone's device.
@@ -83,7 +93,7 @@ class FrozenBackbone(nn.Module):
             InputError: if not even one image fits into memory.
         """
         return Backoff(min(EMBEDDED_AT_ONCE, len(images))).run(
-            lambda size: torch.cat([self(part.to(self.device)) for part in images.split(size)])
+            lambda size: torch.cat([self(part.to(self.device), exact=exact) for part in images.split(size)])
         )
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -25,6 +26,8 @@ class Speed:
     """A backbone on a machine: seconds per image, and the width of its features."""
 
     forward_seconds: float
+    exact_seconds: float
+    """Forward in float32, of centre views."""
     gradient_seconds: float
     """Forward and backward, to the image."""
     width: int
@@ -65,8 +68,8 @@ def measure_speed(backbone: FrozenBackbone, input_size: int, *, batch: int) -> S
     images = torch.rand(batch, 3, input_size, input_size, device=backbone.device)
 
     @torch.no_grad()
-    def forward() -> torch.Tensor:
-        return backbone(images)
+    def forward(exact: bool = False) -> torch.Tensor:
+        return backbone(images, exact=exact)
 
     def gradient() -> torch.Tensor:
         views = images.clone().requires_grad_()
@@ -74,7 +77,8 @@ def measure_speed(backbone: FrozenBackbone, input_size: int, *, batch: int) -> S
         return views
 
     width = forward().shape[1]
-    return Speed(_seconds(forward, batch), _seconds(gradient, batch), width)
+    seconds = [_seconds(run, batch) for run in (forward, partial(forward, exact=True), gradient)]
+    return Speed(*seconds, width=width)
 
 
 def _seconds(run: Callable[[], torch.Tensor], batch: int) -> float:
@@ -97,22 +101,27 @@ def estimate(params: Params, dataset: str, size: Size, speeds: dict[str, Speed],
     method = params.for_dataset(dataset)
     probe = params.probe
     real_rounds = 0 if method.augment == NO_AUGMENTATION else params.real_rounds
-    views = size.train * (1 + real_rounds + probe.full_view_rounds) + size.test
+    centred = size.train + size.test
+    augmented = size.train * (real_rounds + probe.full_view_rounds)
     synthetic = size.classes * method.ipc
-    # Every set is seen in all its views and once more for its nearest neighbours.
-    seen = synthetic * (probe.view_rounds + 1)
     real_sets = 2 + probe.random_seeds
-    decoding = (size.train + size.test) * _SECONDS_PER_DECODED_IMAGE / max(1, workers)
-    forward = sum(speed.forward_seconds for speed in speeds.values())
+    decoding = centred * _SECONDS_PER_DECODED_IMAGE / max(1, workers)
+    # Every set is seen in all its views and once more for its nearest neighbours.
+    seen = sum(probe.view_rounds * speed.forward_seconds + speed.exact_seconds for speed in speeds.values())
     distilled_bytes = synthetic * 3 * method.resolution**2 * _BYTES_PER_NUMBER
     return Cost(
-        features_seconds=sum(max(decoding, views * speed.forward_seconds) for speed in speeds.values()),
-        distill_seconds=sum(
-            method.steps * synthetic * method.aug_rounds * speed.gradient_seconds for speed in speeds.values()
+        features_seconds=sum(
+            max(decoding, augmented * speed.forward_seconds + centred * speed.exact_seconds)
+            for speed in speeds.values()
         ),
-        probe_seconds=seen * (len(speeds) + real_sets) * forward,
+        distill_seconds=sum(
+            method.steps * method.view_count(size.classes) * speed.gradient_seconds
+            for speed in speeds.values()
+        ),
+        probe_seconds=synthetic * seen * (len(speeds) + real_sets),
         disk_bytes=sum(
-            views * speed.width * _BYTES_PER_NUMBER + distilled_bytes for speed in speeds.values()
+            (augmented + centred) * speed.width * _BYTES_PER_NUMBER + distilled_bytes
+            for speed in speeds.values()
         ),
     )
 

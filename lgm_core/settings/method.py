@@ -12,6 +12,7 @@ from lgm_core.settings.checks import setting
 
 NO_AUGMENTATION = "none"
 WHOLE_BANK = "all"
+AS_MANY_AS_VIEWS = "views"
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,22 @@ class AugmentSettings:
     """Random view of an image: flip, then random resized crop, then Gaussian noise (write-up A.2)."""
 
     flip_probability: float = setting(checks.number(0, 1))
-    """Chance of a mirrored view. Paper: 0.5."""
+    """Chance of a mirrored view. Paper: not stated; 0.5 (published code)."""
     crop_scale: tuple[float, float] = setting(checks.interval(0, 1))
-    """Share of the image's area that the window covers, low and high. Paper: 0.08, 1."""
+    """Share of the image's area that the window covers, low and high. Paper: not stated; 0.08, 1 (published
+    code)."""
     crop_ratio: tuple[float, float] = setting(checks.interval(0))
-    """Width over height of the window, low and high. Paper: 3/4, 4/3."""
+    """Width over height of the window, low and high. Paper: not stated; 3/4, 4/3 (published code)."""
+    crop_overhang: bool = setting(checks.boolean)
+    """Whether a window longer than the image leaves it and zeros come in, one window in seven at the
+    published shares; if not, it is drawn again, so that all lie inside. Paper: not stated; `true` (published
+    code)."""
     noise_mean: float = setting(checks.number())
-    """Mean of the noise; the first public release of the original used 0.5, fixed later. Paper: 0."""
+    """Mean of the noise. Paper: not stated; 0 (published code; 0.5 in its first release)."""
     noise_std: float = setting(checks.number(0))
     """Standard deviation of the noise. Paper: 0.2."""
     noise_probability: float = setting(checks.number(0, 1))
-    """Chance of noise in a view. Paper: 0.5."""
+    """Chance of noise in a view. Paper: not stated; 0.5 (published code)."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +49,30 @@ class MethodSettings:
     aug_rounds: int = setting(checks.integer(1))
     """K, views of every synthetic image in each step (Eq. 5). Paper: 10 (3 on ImageNet-1k)."""
     augment: AugmentSettings | str = setting(checks.either(NO_AUGMENTATION, checks.section(AugmentSettings)))
-    """Random views: flip → random resized crop inside the image → noise; or `none`. Paper: see below."""
+    """Random views: flip → random resized crop → noise; or `none`. Paper: see below."""
     head_init: str = setting(checks.choice("normal", "linear"))
     """How a random head is drawn: `normal`, W ~ N(0, head_std²) and b = 0; `linear`, both U(-F^-½, F^-½) as
     `nn.Linear` draws them. Paper: `normal`."""
     head_std: float = setting(checks.number(0))
-    """Standard deviation of W; the write-up's §3.1 says 1, the code of the original 0.01. Paper: 0.01."""
+    """Standard deviation of W. Paper: 1 (§3.1); 0.01 (published code)."""
     head_draws: int = setting(checks.integer(1))
     """M, heads per step; the loss is the mean over M cosines. They share the features, so they are nearly
     free. Paper: 1."""
     include_bias: bool = setting(checks.boolean)
-    """One cosine over the gradients of W and b together, or of W alone. Paper: `true`."""
-    real_batch: int | str = setting(checks.either(WHOLE_BANK, checks.integer(1)))
-    """Real features per step, or `all` for the whole cached bank. Paper: K · classes."""
+    """One cosine over the gradients of W and b together, or of W alone. Paper: `false` (Eq. 3); `true`
+    (published code)."""
+    real_batch: int | str = setting(
+        checks.either(AS_MANY_AS_VIEWS, checks.either(WHOLE_BANK, checks.integer(1)))
+    )
+    """Real views per step: `views`, as many as there are of synthetic images, K · classes · ipc; a number of
+    different images; or `all`, the whole cached bank. Paper: not stated; `views` (published code)."""
     parameterization: str = setting(checks.choice("pyramid", "pixels"))
     """`pyramid` of levels 1, 2, 4, … or `pixels`. Paper: `pyramid`."""
     init: str = setting(checks.choice("normal", "zero"))
-    """Levels start as N(0, 1) divided by their number, or `zero`. Paper: `normal`."""
+    """How the levels of the start begin: `normal`, N(0, 1) divided by their number, or `zero`. Levels that
+    growth adds are drawn from N(0, 1) / (n + 1) either way. Paper: `normal`."""
     pyramid_start: int = setting(checks.integer(1))
-    """Side in pixels of the finest level at the start. Paper: 1."""
+    """Side in pixels of the finest level at the start. Paper: not stated; 1 (published code)."""
     growth_interval: int = setting(checks.integer(1))
     """Steps until the next finer level is added. Paper: 200."""
     decorrelate_color: bool = setting(checks.boolean)
@@ -75,7 +86,7 @@ class MethodSettings:
     learning_rate: float = setting(checks.number(above=0, maximum=1e6))
     """Step size of the optimiser. Paper: 0.002."""
     learning_rate_schedule: str = setting(checks.choice("constant", "cosine"))
-    """`constant`, or `cosine`: half a cosine down to 0. Paper: `constant`."""
+    """`constant`, or `cosine`: half a cosine down to 0. Paper: not stated; `constant` (published code)."""
 
     def __post_init__(self) -> None:
         if self.input_size > self.resolution:
@@ -84,14 +95,21 @@ class MethodSettings:
         if self.pyramid_start > self.resolution:
             raise SettingError("pyramid_start", self.pyramid_start, f"at most resolution, {self.resolution}")
 
+    def view_count(self, classes: int) -> int:
+        """Views of all synthetic images in one step, K · classes · ipc."""
+        return self.aug_rounds * classes * self.ipc
+
     @classmethod
     def paper(cls, **changes: Any) -> MethodSettings:
         """The paper's settings, some of them changed by keyword.
 
+        Where its text differs from the published code or states nothing, the code's; but windows of views
+        lie inside the image, which is `crop_overhang` of the code's.
+
         Raises:
             InputError: if a setting is unknown or out of range.
         """
-        augment = AugmentSettings(0.5, (0.08, 1.0), (3 / 4, 4 / 3), 0.0, 0.2, 0.5)
+        augment = AugmentSettings(0.5, (0.08, 1.0), (3 / 4, 4 / 3), False, 0.0, 0.2, 0.5)
         settings = cls(
             ipc=1,
             steps=5000,
@@ -101,7 +119,7 @@ class MethodSettings:
             head_std=0.01,
             head_draws=1,
             include_bias=True,
-            real_batch=WHOLE_BANK,
+            real_batch=AS_MANY_AS_VIEWS,
             parameterization="pyramid",
             init="normal",
             pyramid_start=1,

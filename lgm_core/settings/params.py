@@ -117,10 +117,11 @@ class VariantSettings:
     """Variants of the method, by group: name → settings that differ."""
 
     ablation: dict[str, dict[str, Any]] = setting(_named(_changes, fewest=0))
-    """Name → settings of the method that differ: the rows of Table 3 and Figure 5; `{}` for none."""
+    """Name → settings of the method that differ: the rows of Table 3 and Figure 5; `{}` for none. Paper:
+    color, pyramid, augmentation."""
     rounds: dict[str, dict[str, Any]] = setting(_named(_changes, fewest=0))
     """Name → settings that differ, one for each number of augmentation rounds in Figure 3; the method itself
-    is a point of its own; `{}` for none."""
+    is a point of its own; `{}` for none. Paper: 1, 5, 10."""
 
 
 # Shared by all stages of a data set, so that no override can tell them different things.
@@ -148,21 +149,23 @@ class Groups:
     """Root of all random draws; every draw is named, so the same settings give the same result."""
     datasets: dict[str, DatasetSource] = setting(_named(_source(DatasetSource)))
     """Short name → source: a published data set, `folder:<path>`, `torch/<name>`, `hfds/<repository>`,
-    `toy:<name>`, `digits`; [data.md](data.md) has them all."""
+    `toy:<name>`, `digits`; [data.md](data.md) has them all. Paper: those of `suites/paper.yaml`."""
     backbones: dict[str, BackboneSource] = setting(_named(_source(BackboneSource)))
     """Short name → source: a built-in row, `timm:<tag>`, `open_clip:<model>/<pretrained>`; or a mapping with
-    `source` and `checkpoint`; [backbones.md](backbones.md) has them all."""
+    `source` and `checkpoint`; [backbones.md](backbones.md) has them all. Paper: CLIP, DINO-v2, EVA-02,
+    MoCo-v3."""
     figure_backbones: dict[str, BackboneSource] = setting(_named(_source(BackboneSource), fewest=0))
-    """Backbones that Figure 8 alone may show, `{}` for none: the paper distils ArtBench with DINO v1, which
-    no table compares."""
+    """Backbones that Figure 8 alone may show and no table compares, `{}` for none. Paper: DINO v1."""
     normalization: str = setting(checks.choice("pretrained", "imagenet"))
-    """`pretrained`: the statistics each backbone was pretrained with; `imagenet`: ImageNet's for all, as the
-    public code of the original paper did."""
+    """`pretrained`: the statistics each backbone was pretrained with; `imagenet`: ImageNet's for all. Paper:
+    not stated; `imagenet` (published code)."""
     distillations: int = setting(checks.integer(1, 1000))
     """Distillations of every set, each from draws of its own; tables show the mean ± standard deviation over
-    them where there are several, and over the probe's seeds where there is one."""
+    them where there are several, and over the probe's seeds where there is one. Paper: not stated; 1
+    (published code)."""
     real_rounds: int = setting(checks.integer(1))
-    """Augmentation rounds of the real images in the feature cache."""
+    """Augmentation rounds of the real images in the feature cache. Paper: not stated; new views in every step
+    (published code)."""
     tables: dict[str, Shown] = setting(_named(_shown))
     """Table → the data sets it shows, `left` and `right` or `dataset`; `none` leaves a place empty, and a
     table without a data set out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ def test_the_distilled_images_own_neighbors_are_found_again(
     for draw, numbers in zip(found["random"], chosen["random"], strict=True):
         assert torch.equal(draw.images, images[numbers])
         assert draw.labels.tolist() == [0, 1, 2]
+
+
+def test_features_of_distilled_images_are_exact(tiny_backbone: Callable[..., FrozenBackbone]) -> None:
+    images = torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    labels, rough = torch.arange(3), tiny_backbone()
+    rough.autocast_dtype = torch.bfloat16
+    features = tiny_backbone().embed(images)
+    cache = FeatureCache(("r", "g", "b"), features, labels, features, labels, features[None], features[None])
+    assert torch.equal(find_neighbors(rough, cache, images, labels, SIDE).features, features)
 
 
 def test_a_neighbor_is_of_its_own_class(backbone: FrozenBackbone) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from evaluation.plain_colors import DISTILLED, PURE, SIDE, cache_of, hard, plain
+from torch import Tensor
 
 from lgm_core.evaluation.probe import TrainingViews, train_heads
 from lgm_core.evaluation.small_sets import LabeledImages, Runs, evaluate_sets, probe_facts
@@ -42,6 +43,22 @@ def test_separable_classes_are_all_found(backbone: FrozenBackbone, short_probe: 
     found = evaluated(backbone, cache_of(backbone), {"distilled": [DISTILLED]}, short_probe())
     all_right = {key: [[100.0, 100.0]] for key in ("top1", "balanced", "worst_group")}
     assert found == {"distilled": {**all_right, "nearest_neighbor": [[100.0]]}}
+
+
+def test_the_gallery_is_exact_and_training_views_are_as_precise_as_the_backbone(
+    tiny_backbone: Callable[..., FrozenBackbone], short_probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, bool]] = []
+    embed = FrozenBackbone.embed
+
+    def noting(self: FrozenBackbone, images: Tensor, *, exact: bool = False) -> Tensor:
+        asked.append((len(images), exact))
+        return embed(self, images, exact=exact)
+
+    monkeypatch.setattr(FrozenBackbone, "embed", noting)
+    backbone = tiny_backbone()
+    evaluated(backbone, cache_of(backbone), {"distilled": [DISTILLED]}, short_probe(seeds=2, view_rounds=6))
+    assert asked == [(6 * 3, False), (3, True)]
 
 
 def test_labels_swapped_in_training_find_the_swapped_classes(

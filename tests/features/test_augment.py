@@ -1,4 +1,4 @@
-"""Views are what was drawn, lie inside the image, and do not depend on how a batch is cut."""
+"""Views are what was drawn, and do not depend on how a batch is cut."""
 
 from __future__ import annotations
 
@@ -8,123 +8,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from features.drawn_views import EDGE, LEGAL_SPECS, NOISY, OVERHANGING, PLAIN, seeded, views_of
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torchvision.transforms import RandomResizedCrop
 
-from lgm_core.features.augment import Views, apply_views, center_crop, draw_for, draw_views, view
+from lgm_core.features.augment import apply_views, center_crop, draw_for, draw_views, view
 from lgm_core.foundation.errors import InputError
 from lgm_core.settings.method import AugmentSettings
 
-PLAIN = AugmentSettings(
-    flip_probability=0.5,
-    crop_scale=(0.08, 1.0),
-    crop_ratio=(3 / 4, 4 / 3),
-    noise_mean=0.0,
-    noise_std=0.0,
-    noise_probability=0.0,
-)
-NOISY = replace(PLAIN, noise_std=0.2, noise_probability=0.5)
-EDGE = 1e-6
-
-
-def _generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
 
 def _images(count: int, side: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.rand(count, 3, side, side, generator=_generator(1), dtype=dtype)
+    return torch.rand(count, 3, side, side, generator=seeded(1), dtype=dtype)
 
 
-def _views(windows: list[tuple[float, float, float, float]], *, flip: bool = False) -> Views:
-    """Noise-free views of the given windows (left, top, width, height)."""
-    count = len(windows)
-    return Views(
-        flip=torch.full((count,), flip),
-        window=torch.tensor(windows, dtype=torch.float32),
-        noisy=torch.zeros(count, dtype=torch.bool),
-        noise_seed=torch.arange(count),
-    )
-
-
-def _ordered(low: float, high: float) -> st.SearchStrategy[tuple[float, float]]:
-    return st.tuples(st.floats(low, high), st.floats(low, high)).map(lambda pair: (min(pair), max(pair)))
-
-
-LEGAL_SPECS = st.builds(
-    AugmentSettings,
-    flip_probability=st.floats(0, 1),
-    crop_scale=_ordered(1e-4, 1),
-    crop_ratio=_ordered(1e-3, 1e3),
-    noise_mean=st.floats(-1, 1),
-    noise_std=st.floats(0, 1),
-    noise_probability=st.floats(0, 1),
-)
-
-
-@given(LEGAL_SPECS, st.integers(0, 2**31))
-def test_crops_never_leave_the_image(spec: AugmentSettings, seed: int) -> None:
-    left, top, width, height = draw_views(64, spec, _generator(seed)).window.unbind(dim=1)
-    assert (width > 0).all()
-    assert (height > 0).all()
-    assert min(left.min(), top.min()) >= 0
-    assert max((left + width).max(), (top + height).max()) <= 1 + EDGE
-
-
-@given(LEGAL_SPECS, st.integers(0, 2**31))
-def test_windows_cover_an_allowed_area_or_are_the_centred_fallback(spec: AugmentSettings, seed: int) -> None:
-    left, top, width, height = draw_views(64, spec, _generator(seed)).window.double().unbind(dim=1)
-    area, ratio = width * height, width / height
-    low, high = spec.crop_scale
-    assert (ratio >= spec.crop_ratio[0] * (1 - 1e-4)).all()
-    assert (ratio <= spec.crop_ratio[1] * (1 + 1e-4)).all()
-    fits = (area >= low * (1 - 1e-4)) & (area <= high * (1 + 1e-4))
-    nearest = min(max(1.0, spec.crop_ratio[0]), spec.crop_ratio[1])
-    fallback = torch.tensor([min(1.0, nearest), min(1.0, 1 / nearest)], dtype=torch.float64)
-    size_fits = torch.isclose(torch.stack([width, height], 1), fallback, rtol=1e-4).all(dim=1)
-    centred = torch.isclose(left, (1 - width) / 2, atol=1e-5) & torch.isclose(
-        top, (1 - height) / 2, atol=1e-5
-    )
-    assert (fits | (size_fits & centred)).all()
-
-
-def test_window_that_cannot_fit_becomes_the_largest_centred_one() -> None:
-    wide = replace(PLAIN, crop_scale=(1.0, 1.0), crop_ratio=(4.0, 4.0))
-    tall = replace(wide, crop_ratio=(0.25, 0.5))
-    assert draw_views(3, wide, _generator()).window.tolist() == [[0, 0.375, 1, 0.25]] * 3
-    assert draw_views(3, tall, _generator()).window.tolist() == [[0.25, 0, 0.5, 1]] * 3
-
-
-def test_whole_image_is_the_only_window_of_full_scale_and_square_ratio() -> None:
-    spec = replace(PLAIN, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0))
-    assert draw_views(3, spec, _generator()).window.tolist() == [[0, 0, 1, 1]] * 3
-
-
-@pytest.mark.parametrize(
-    ("scale", "ratio"),
-    [((0.08, 1.0), (3 / 4, 4 / 3)), ((0.7, 1.0), (3 / 4, 4 / 3)), ((0.2, 0.5), (0.3, 2.0))],
-)
-def test_windows_are_distributed_as_those_of_torchvision(
-    scale: tuple[float, float], ratio: tuple[float, float]
-) -> None:
-    ours = draw_views(20_000, replace(PLAIN, crop_scale=scale, crop_ratio=ratio), _generator()).window
-    side, count = 10_000, 4_000
-    canvas = torch.empty(1).expand(1, side, side)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        drawn = [RandomResizedCrop.get_params(canvas, list(scale), list(ratio)) for _ in range(count)]
-    top, left, height, width = torch.tensor(drawn, dtype=torch.float64).unbind(dim=1)
-    theirs = torch.stack([left, top, width, height], dim=1) / side
-
-    def facts(window: Tensor) -> Tensor:
-        left, top, width, height = window.double().unbind(dim=1)
-        area, log_ratio = width * height, (width / height).log()
-        return torch.stack([area, log_ratio, left + width / 2, top + height / 2, area**2, log_ratio**2])
-
-    expected, found = facts(theirs), facts(ours)
-    error = (expected.var(dim=1) / count + found.var(dim=1) / len(ours)).sqrt()
-    assert ((found.mean(dim=1) - expected.mean(dim=1)).abs() < 4 * error).all()
+def test_zeros_come_in_where_a_window_leaves_the_image() -> None:
+    images = torch.ones(1, 3, 16, 16)
+    views = views_of([(-0.25, 0.25, 1.5, 0.5)])  # a quarter of an image too far on both sides
+    found = apply_views(images, views, 24, OVERHANGING)
+    assert torch.equal(found[..., :3], torch.zeros(1, 3, 24, 3))
+    assert torch.equal(found[..., -3:], torch.zeros(1, 3, 24, 3))
+    torch.testing.assert_close(found[..., 5:-5], torch.ones(1, 3, 24, 14))
+    torch.testing.assert_close(apply_views(images, views, 24, PLAIN), torch.ones(1, 3, 24, 24))
 
 
 def _sampled(image: np.ndarray, window: list[float], size: int) -> np.ndarray:
@@ -146,7 +51,7 @@ def _sampled(image: np.ndarray, window: list[float], size: int) -> np.ndarray:
 
 def test_view_samples_the_window_of_the_flipped_image_bilinearly() -> None:
     images = _images(8, 7, torch.float64)
-    views = draw_views(8, PLAIN, _generator(3))
+    views = draw_views(8, PLAIN, seeded(3))
     assert views.flip.any()
     assert not views.flip.all()
     found = apply_views(images, views, 5, PLAIN).numpy()
@@ -159,7 +64,7 @@ def test_view_samples_the_window_of_the_flipped_image_bilinearly() -> None:
 @given(LEGAL_SPECS.map(lambda spec: replace(spec, noise_std=0.0, noise_mean=0.0)), st.integers(0, 2**31))
 def test_no_padding_value_ever_appears(spec: AugmentSettings, seed: int) -> None:
     images = 0.5 + 0.5 * _images(8, 6)
-    views = apply_views(images, draw_views(8, spec, _generator(seed)), 9, spec)
+    views = apply_views(images, draw_views(8, spec, seeded(seed)), 9, spec)
     assert views.min() >= images.min() - EDGE
     assert views.max() <= images.max() + EDGE
 
@@ -167,23 +72,23 @@ def test_no_padding_value_ever_appears(spec: AugmentSettings, seed: int) -> None
 def test_what_lies_outside_the_window_never_shows() -> None:
     images = torch.full((1, 3, 16, 16), 100.0)
     images[:, :, 4:12, 4:12] = 0.25
-    views = _views([(5 / 16, 5 / 16, 6 / 16, 6 / 16)])  # one pixel inside the grey square
+    views = views_of([(5 / 16, 5 / 16, 6 / 16, 6 / 16)])  # one pixel inside the grey square
     assert torch.allclose(apply_views(images, views, 24, PLAIN), torch.tensor(0.25))
 
 
 def test_flip_is_a_mirror_before_the_crop() -> None:
-    windows = draw_views(6, PLAIN, _generator()).window.tolist()
+    windows = draw_views(6, PLAIN, seeded()).window.tolist()
     images = _images(6, 12, torch.float64)
-    flipped = apply_views(images, _views(windows, flip=True), 8, PLAIN)
-    expected = apply_views(images.flip(-1), _views(windows), 8, PLAIN)
+    flipped = apply_views(images, views_of(windows, flip=True), 8, PLAIN)
+    expected = apply_views(images.flip(-1), views_of(windows), 8, PLAIN)
     torch.testing.assert_close(flipped, expected, rtol=0, atol=1e-12)
 
 
 def test_flip_of_a_centred_window_is_a_mirrored_view() -> None:
     windows = [(0.25, 0.0, 0.5, 0.7), (0.1, 0.2, 0.8, 0.8)]
     images = _images(2, 12, torch.float64)
-    straight = apply_views(images, _views(windows), 8, PLAIN)
-    flipped = apply_views(images, _views(windows, flip=True), 8, PLAIN)
+    straight = apply_views(images, views_of(windows), 8, PLAIN)
+    flipped = apply_views(images, views_of(windows, flip=True), 8, PLAIN)
     torch.testing.assert_close(flipped, straight.flip(-1), rtol=0, atol=1e-6)
     assert (flipped - straight).abs().max() > 0.1
 
@@ -192,31 +97,31 @@ def test_flip_of_a_centred_window_is_a_mirrored_view() -> None:
 def test_whole_window_is_the_identity(flip: bool) -> None:
     images = _images(2, 9)
     expected = images.flip(-1) if flip else images
-    found = apply_views(images, _views([(0, 0, 1, 1)] * 2, flip=flip), 9, PLAIN)
+    found = apply_views(images, views_of([(0, 0, 1, 1)] * 2, flip=flip), 9, PLAIN)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_window_of_whole_pixels_is_a_slice() -> None:
     images = _images(1, 8)
-    found = apply_views(images, _views([(2 / 8, 1 / 8, 4 / 8, 4 / 8)]), 4, PLAIN)
+    found = apply_views(images, views_of([(2 / 8, 1 / 8, 4 / 8, 4 / 8)]), 4, PLAIN)
     torch.testing.assert_close(found, images[:, :, 1:5, 2:6], rtol=0, atol=1e-5)
 
 
 def test_views_are_differentiable_in_the_images() -> None:
     images = _images(2, 5, torch.float64).requires_grad_()
-    views = draw_views(2, replace(NOISY, noise_probability=1.0), _generator())
+    views = draw_views(2, replace(NOISY, noise_probability=1.0), seeded())
     assert torch.autograd.gradcheck(lambda x: apply_views(x, views, 4, NOISY), (images,))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_element_type_of_the_images_is_kept(dtype: torch.dtype) -> None:
     spec = replace(NOISY, noise_probability=1.0)
-    assert apply_views(_images(2, 5, dtype), draw_views(2, spec, _generator()), 4, spec).dtype == dtype
+    assert apply_views(_images(2, 5, dtype), draw_views(2, spec, seeded()), 4, spec).dtype == dtype
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 11])
 def test_views_in_parts_equal_the_whole(size: int) -> None:
-    images, views = _images(11, 10), draw_views(11, NOISY, _generator())
+    images, views = _images(11, 10), draw_views(11, NOISY, seeded())
     assert views.noisy.any()
     whole = apply_views(images, views, 6, NOISY)
     parts = [
@@ -227,7 +132,7 @@ def test_views_in_parts_equal_the_whole(size: int) -> None:
 
 
 def test_part_holds_the_same_draws() -> None:
-    views = draw_views(9, NOISY, _generator())
+    views = draw_views(9, NOISY, seeded())
     part = views.part(2, 5)
     assert (len(views), len(part)) == (9, 3)
     for name in ("flip", "window", "noisy", "noise_seed"):
@@ -237,7 +142,7 @@ def test_part_holds_the_same_draws() -> None:
 def _noise(spec: AugmentSettings, count: int = 200, side: int = 24, seed: int = 0) -> Tensor:
     """What is added to a grey image."""
     images = torch.full((count, 3, side, side), 0.5)
-    return apply_views(images, draw_views(count, spec, _generator(seed)), side, spec) - 0.5
+    return apply_views(images, draw_views(count, spec, seeded(seed)), side, spec) - 0.5
 
 
 def test_noise_has_the_given_mean_and_spread() -> None:
@@ -249,10 +154,10 @@ def test_noise_has_the_given_mean_and_spread() -> None:
 
 
 def test_noise_falls_on_the_given_share_of_views() -> None:
-    views = draw_views(10_000, replace(NOISY, noise_probability=0.3), _generator())
+    views = draw_views(10_000, replace(NOISY, noise_probability=0.3), seeded())
     assert views.noisy.float().mean().item() == pytest.approx(0.3, abs=0.02)
     noisy = _noise(replace(NOISY, noise_probability=0.3)).abs().amax(dim=(1, 2, 3)) > 0.01
-    assert torch.equal(noisy, draw_views(200, replace(NOISY, noise_probability=0.3), _generator()).noisy)
+    assert torch.equal(noisy, draw_views(200, replace(NOISY, noise_probability=0.3), seeded()).noisy)
 
 
 def test_noise_of_different_views_pixels_and_channels_is_independent() -> None:
@@ -271,17 +176,17 @@ def test_noise_mean_alone_shifts_the_view() -> None:
 
 def test_no_noise_is_drawn_where_it_would_be_zero() -> None:
     spec = replace(NOISY, noise_mean=0.0, noise_std=0.0, noise_probability=1.0)
-    assert not draw_views(50, spec, _generator()).noisy.any()
+    assert not draw_views(50, spec, seeded()).noisy.any()
 
 
 @pytest.mark.parametrize(("probability", "share"), [(0.0, 0.0), (1.0, 1.0), (0.3, 0.3)])
 def test_flip_falls_on_the_given_share_of_views(probability: float, share: float) -> None:
-    flip = draw_views(10_000, replace(PLAIN, flip_probability=probability), _generator()).flip
+    flip = draw_views(10_000, replace(PLAIN, flip_probability=probability), seeded()).flip
     assert flip.float().mean().item() == pytest.approx(share, abs=0.02)
 
 
 def test_flip_window_and_noise_are_independent() -> None:
-    views = draw_views(20_000, NOISY, _generator())
+    views = draw_views(20_000, NOISY, seeded())
     columns = [views.flip, views.noisy, *views.window.unbind(dim=1), views.window[:, 2:].prod(dim=1)]
     correlation = torch.corrcoef(torch.stack([column.double() for column in columns]))
     assert correlation[0, 1:].abs().max() < 0.04
@@ -290,7 +195,7 @@ def test_flip_window_and_noise_are_independent() -> None:
 
 def test_draws_depend_on_the_generator_alone() -> None:
     before = torch.get_rng_state()
-    first, again, other = (draw_views(5, NOISY, _generator(seed)) for seed in (1, 1, 2))
+    first, again, other = (draw_views(5, NOISY, seeded(seed)) for seed in (1, 1, 2))
     assert torch.equal(first.window, again.window)
     assert torch.equal(first.noise_seed, again.noise_seed)
     assert not torch.equal(first.window, other.window)
@@ -301,7 +206,7 @@ def test_draws_depend_on_the_generator_alone() -> None:
 def test_applying_leaves_the_images_alone() -> None:
     images = _images(3, 6)
     before = images.clone()
-    apply_views(images, draw_views(3, replace(NOISY, noise_probability=1.0), _generator()), 6, NOISY)
+    apply_views(images, draw_views(3, replace(NOISY, noise_probability=1.0), seeded()), 6, NOISY)
     assert torch.equal(images, before)
 
 
@@ -321,18 +226,18 @@ def test_center_crop_of_too_small_images_says_what_to_change() -> None:
 
 def test_no_augmentation_draws_nothing_and_crops_the_centre() -> None:
     images = _images(2, 8)
-    assert draw_for("none", 2, _generator()) is None
+    assert draw_for("none", 2, seeded()) is None
     assert torch.equal(view(images, None, 6, "none"), images[:, :, 1:7, 1:7])
 
 
 def test_augmentation_draws_and_applies_views() -> None:
     images = _images(4, 8)
-    views = draw_for(NOISY, 4, _generator(5))
+    views = draw_for(NOISY, 4, seeded(5))
     assert views is not None
-    expected = apply_views(images, draw_views(4, NOISY, _generator(5)), 6, NOISY)
+    expected = apply_views(images, draw_views(4, NOISY, seeded(5)), 6, NOISY)
     assert torch.equal(view(images, views, 6, NOISY), expected)
 
 
 def test_unknown_augmentation_is_refused() -> None:
     with pytest.raises(InputError, match=r"augment is 'off'; allowed: 'none' or a mapping"):
-        draw_for("off", 2, _generator())
+        draw_for("off", 2, seeded())

@@ -66,6 +66,22 @@ def test_centre_features_are_those_of_the_centre_crop(feature_spec: Spec, tiny_b
     assert cache.classes == ("cat", "dog")
 
 
+def test_centre_features_are_exact_and_those_of_views_as_precise_as_the_backbone(
+    feature_spec: Spec, tiny_backbone: Backbone
+) -> None:
+    splits, rough = (_image_set(6), _image_set(5, seed=1)), tiny_backbone()
+    rough.autocast_dtype = torch.bfloat16
+    expected, found = (
+        extract_features(backbone, splits, feature_spec(), seed=0) for backbone in (tiny_backbone(), rough)
+    )
+    for name in ("train", "test"):
+        assert torch.equal(getattr(found, name), getattr(expected, name)), name
+    for name in ("real_views", "full_views"):
+        difference = (getattr(found, name) - getattr(expected, name)).abs().amax(dim=(1, 2))
+        assert (difference > 0).all(), name
+        assert (difference < 0.1).all(), name
+
+
 def test_rounds_are_named_views_of_square_images(feature_spec: Spec, tiny_backbone: Backbone) -> None:
     train, test = _image_set(9, (16, 16)), _image_set(3, seed=1)
     spec, backbone = feature_spec(), tiny_backbone()

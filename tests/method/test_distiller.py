@@ -137,7 +137,7 @@ def test_other_seed_gives_other_images(small: Make, tiny_backbone: Backbone) -> 
 
 
 @pytest.mark.parametrize("parameterization", ["pyramid", "pixels"])
-@pytest.mark.parametrize("real_batch", ["all", 6])
+@pytest.mark.parametrize("real_batch", ["all", 6, "views"])
 @pytest.mark.slow
 def test_loss_decreases(
     parameterization: str, real_batch: int | str, small: Make, tiny_backbone: Backbone

@@ -110,7 +110,7 @@ def test_loss_that_is_not_finite_names_the_step(step: int, small: Make) -> None:
 
 def test_real_batch_larger_than_the_data_is_refused(small: Make, tiny_backbone: Backbone) -> None:
     one = color_distiller(tiny_backbone(), small(real_batch=13))
-    message = r"real_batch is 13; allowed: up to 12, the number of training images, or 'all'"
+    message = r"real_batch is 13; allowed: up to 12, the number of training images, or 'all', or 'views'"
     with pytest.raises(SettingError, match=message):
         one.run()
     color_distiller(tiny_backbone(), small(real_batch=12)).step()

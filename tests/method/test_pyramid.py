@@ -19,6 +19,7 @@ from lgm_core.method.pyramid import SyntheticImages, level_sizes, squash
 from lgm_core.settings.method import MethodSettings
 
 Make = Callable[..., MethodSettings]
+INITS = ("zero", "normal")
 
 
 def _unsquashed(images: SyntheticImages) -> Tensor:
@@ -88,17 +89,16 @@ def test_pixels_are_one_level_of_full_size_for_good(method: Make) -> None:
 
 
 @pytest.mark.parametrize("start", [1, 2, 4, 8, 16])
-def test_growth_by_a_zero_level_scales_the_unsquashed_image_by_n_over_n_plus_1(
+def test_growth_scales_the_unsquashed_image_by_n_over_n_plus_1_before_the_new_level_is_added(
     method: Make, start: int
 ) -> None:
-    images = SyntheticImages(
-        [0, 1], method(pyramid_start=start, init="zero", resolution=40, input_size=32), 0
-    )
+    images = SyntheticImages([0, 1], method(pyramid_start=start, resolution=40, input_size=32), 0)
     count = len(images.levels)
     generator = torch.Generator().manual_seed(0)
     images.levels = [torch.randn(level.shape, generator=generator) / 4 for level in images.levels]
     before = _unsquashed(images)
     images.grow()
+    images.levels[-1] = torch.zeros_like(images.levels[-1])
     after = _unsquashed(images)
     assert len(images.levels) == count + 1
     torch.testing.assert_close(after, before * count / (count + 1))
@@ -125,6 +125,23 @@ def test_zero_initialisation_is_grey(method: Make) -> None:
     images = SyntheticImages([0, 1], method(init="zero", pyramid_start=8), 0)
     assert all(torch.equal(level, torch.zeros_like(level)) for level in images.levels)
     assert torch.equal(images.render(), torch.full((2, 3, 64, 64), 0.5))
+
+
+def test_after_a_zero_start_growth_draws_new_levels_as_after_any(method: Make) -> None:
+    """Only the levels of the start are zeros, as in the published code."""
+    grey, drawn = (SyntheticImages([0, 1], method(init=init, pyramid_start=2), 5) for init in INITS)
+    for count in (2, 3, 4):
+        for images in (grey, drawn):
+            images.grow()
+        assert torch.equal(grey.levels[-1], drawn.levels[-1])
+        spread = grey.levels[-1].std().item() * (count + 1)
+        assert spread == pytest.approx(1, abs=0.2)
+    assert all(torch.equal(level, torch.zeros_like(level)) for level in grey.levels[:2])
+
+
+def test_pixels_that_start_at_zero_are_grey(method: Make) -> None:
+    images = SyntheticImages([0], method(init="zero", parameterization="pixels"), 0)
+    assert torch.equal(images.render(), torch.full((1, 3, 64, 64), 0.5))
 
 
 @pytest.mark.parametrize("parameterization", ["pyramid", "pixels"])

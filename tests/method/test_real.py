@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from lgm_core.foundation.errors import SettingError
 from lgm_core.foundation.ranks import Ranks
 from lgm_core.method import real
 from lgm_core.method.gradients import Heads, draw_heads, head_gradient
-from lgm_core.method.real import RealBank, real_bank, real_gradient
+from lgm_core.method.real import Batch, RealBank, real_bank, real_gradient
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import MethodSettings
 
@@ -28,9 +29,12 @@ def _numbered_bank(rounds: int = 3, images: int = 8) -> RealBank:
     return RealBank(grid.reshape(rounds, images, 2), torch.arange(images) % len(CLASSES), CLASSES)
 
 
+def _batch(bank: RealBank, size: int | str, generator: torch.Generator, **changes: Any) -> Batch:
+    return bank.batch(MethodSettings.paper(real_batch=size, **changes), generator)
+
+
 def test_whole_bank_is_every_image_in_every_round() -> None:
-    bank = _numbered_bank()
-    features, labels = bank.batch("all", torch.Generator())
+    features, labels = _batch(_numbered_bank(), "all", torch.Generator())
     assert sorted(map(tuple, features.tolist())) == [(r, i) for r in range(3) for i in range(8)]
     assert torch.equal(labels, features[:, 1].long() % len(CLASSES))
 
@@ -39,17 +43,58 @@ def test_batch_holds_different_images_with_their_labels_in_random_rounds(generat
     bank = _numbered_bank()
     seen = torch.zeros(3, 8)
     for _ in range(600):
-        features, labels = bank.batch(4, generator)
+        features, labels = _batch(bank, 4, generator)
         assert len(set(features[:, 1].tolist())) == 4
         assert torch.equal(labels, features[:, 1].long() % len(CLASSES))
         seen[features[:, 0].long(), features[:, 1].long()] += 1
     assert (seen / 600 - 4 / 24).abs().max() < 0.06
 
 
-@pytest.mark.parametrize("size", [9, "some"])
-def test_more_images_than_there_are_is_refused(size: int | str) -> None:
-    with pytest.raises(SettingError, match=f"real_batch is .*{size}.*; allowed: up to 8, .*or 'all'"):
-        _numbered_bank().batch(size, torch.Generator())
+@pytest.mark.parametrize("size", [1, 5, 8])
+def test_a_number_of_images_is_the_head_of_one_permutation(size: int) -> None:
+    features, _ = _batch(_numbered_bank(), size, torch.Generator().manual_seed(3))
+    same = torch.Generator().manual_seed(3)
+    chosen = torch.randperm(8, generator=same)[:size]
+    which = torch.randint(3, (size,), generator=same)
+    assert torch.equal(features, torch.stack([which, chosen], dim=1).float())
+
+
+def test_more_images_than_there_are_is_refused() -> None:
+    allowed = "real_batch is 9; allowed: up to 8, the number of training images, or 'all', or 'views'"
+    with pytest.raises(SettingError, match=allowed):
+        _batch(_numbered_bank(), 9, torch.Generator())
+
+
+@pytest.mark.parametrize(("rounds", "ipc"), [(1, 1), (3, 1), (1, 4), (10, 2)])
+def test_as_many_real_views_as_synthetic_ones(rounds: int, ipc: int, generator: torch.Generator) -> None:
+    bank = _numbered_bank(images=70)
+    features, labels = _batch(bank, "views", generator, aug_rounds=rounds, ipc=ipc)
+    assert len(features) == len(labels) == rounds * len(CLASSES) * ipc
+    assert torch.equal(labels, features[:, 1].long() % len(CLASSES))
+
+
+def test_as_many_as_views_are_drawn_as_that_number_is() -> None:
+    counted, numbered = (
+        _batch(_numbered_bank(), size, torch.Generator().manual_seed(5), aug_rounds=2)
+        for size in ("views", 2 * len(CLASSES))
+    )
+    assert torch.equal(counted[0], numbered[0])
+
+
+def test_images_come_again_only_after_all_of_them_came(generator: torch.Generator) -> None:
+    """21 views of 8 images: two whole passes, and 5 different images of a third; every pass in its order."""
+    bank = _numbered_bank()
+    rounds_of = torch.zeros(3, 8)
+    orders = set()
+    for _ in range(300):
+        features, labels = _batch(bank, "views", generator, aug_rounds=7)
+        passes = features[:, 1].long().split(8)
+        assert [len(one.unique()) for one in passes] == [8, 8, 5]
+        orders |= {tuple(one.tolist()) for one in passes[:2]}
+        assert torch.equal(labels, features[:, 1].long() % len(CLASSES))
+        rounds_of[features[:, 0].long()[:8], passes[0]] += 1
+    assert len(orders) > 590
+    assert (rounds_of / 300 - 1 / 3).abs().max() < 0.1
 
 
 def test_a_bank_too_large_for_a_gpu_stays_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +128,7 @@ def test_augmented_views_are_the_real_side_unless_the_method_does_not_augment(
 
 def _problem(tiny_backbone: Callable[..., FrozenBackbone]) -> tuple[Tensor, Tensor, Heads]:
     generator = torch.Generator().manual_seed(0)
-    features, labels = color_bank(tiny_backbone(), images=30).batch("all", generator)
+    features, labels = _batch(color_bank(tiny_backbone(), images=30), "all", generator)
     heads = draw_heads(2, len(CLASSES), features.shape[1], init="linear", std=1, generator=generator)
     return features, labels, heads
 

@@ -88,9 +88,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     forward = FrozenBackbone.forward
 
-    def counting(self: FrozenBackbone, pixels: Tensor) -> Tensor:
+    def counting(self: FrozenBackbone, pixels: Tensor, **named: Any) -> Tensor:
         sizes.append(len(pixels))
-        return forward(self, pixels)
+        return forward(self, pixels, **named)
 
     monkeypatch.setattr(FrozenBackbone, "forward", counting)
     return sizes
@@ -226,6 +226,19 @@ def test_bfloat16_changes_features_a_little_and_their_type_not_at_all(tag: str, 
     expected, found = (backbone.embed(images(3, size)) for backbone in (exact, rough))
     assert found.dtype == torch.float32
     assert 0 < (found - expected).norm() <= 0.05 * expected.norm()
+
+
+def test_exact_features_are_those_of_float32_whatever_the_precision() -> None:
+    """Bit for bit, also where whoever calls computes in bfloat16."""
+    plain = freeze(timm_model("test_vit"), (MEAN, STD), input_size=160)
+    rough = freeze(timm_model("test_vit"), (MEAN, STD), input_size=160, precision="bfloat16")
+    pixels = images(3, 160)
+    expected = plain.embed(pixels)
+    assert torch.equal(rough.embed(pixels, exact=True), expected)
+    assert not torch.equal(rough.embed(pixels), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(rough.embed(pixels, exact=True), expected)
+        assert torch.equal(plain.embed(pixels, exact=True), expected)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.cases import Case, one_batch, params
+from benchmarks.cases import ONE_BATCH, Case, params
 from benchmarks.measure import flops, interleaved, interleaved_processes, table
 from benchmarks.straightforward import MEAN, STD, Straightforward, augmented, probe
 from benchmarks.variance import draw
@@ -122,9 +122,10 @@ def test_a_case_has_a_full_pyramid_at_its_size() -> None:
 def test_a_case_has_a_step_on_random_weights_and_features() -> None:
     case = Case("test_vit", 32, 3, 2)
     backbone = case.backbone(CPU)
-    distiller = case.distiller(backbone, bank_images=12, **one_batch(case))
+    distiller = case.distiller(backbone, bank_images=12, **ONE_BATCH)
     assert len(distiller.bank.classes) == 3
-    assert (distiller.method.head_draws, distiller.method.real_batch) == (1, 6)
+    assert (distiller.method.head_draws, distiller.method.real_batch) == (1, "views")
+    assert distiller.method.view_count(3) == 6
     assert 0 < float(distiller.step()) < 2
 
 

@@ -57,10 +57,7 @@ def test_what_is_found_is_noted_with_the_data_sets_own_overrides(
     for dataset in ("imagenet1k", "cub"):
         stage.main(dataset)
         assert read_json(paper / f"results/paper/{dataset}/inputs.json") == {"found": dataset}
-    assert read_json(paper / "results/paper/imagenet1k/overrides.json") == {
-        "aug_rounds": 3,
-        "real_batch": 3000,
-    }
+    assert read_json(paper / "results/paper/imagenet1k/overrides.json") == {"aug_rounds": 3}
     assert read_json(paper / "results/paper/cub/overrides.json") == {}
 
 

@@ -52,7 +52,6 @@ def test_the_papers_table_2_runs_in_miniature(empty_project: Path, monkeypatch: 
         pictures(empty_project / "data/imagenet" / split, chosen, side=130)
     settings = YAML(typ="safe").load((ROOT / "suites/paper.yaml").read_text(encoding="utf-8"))
     assert settings["dataset_overrides"]["imagenet1k"]["aug_rounds"] == 3
-    settings["dataset_overrides"]["imagenet1k"]["real_batch"] = "all"
     settings["datasets"] = {
         "imagenet100": {"source": "imagenet-fruits", "partial": True},
         "imagenet1k": {"source": "imagenette", "partial": True},
@@ -61,7 +60,8 @@ def test_the_papers_table_2_runs_in_miniature(empty_project: Path, monkeypatch: 
     settings["figure_backbones"] = {"dino": rows.pop("dino")}
     settings["backbones"] = rows
     show_only(settings, "imagenet100", "imagenet1k", "dinov2")
-    settings |= {**LITTLE, "steps": 1, "resolution": 128, "input_size": 112}
+    settings |= {**LITTLE, "steps": 1, "real_batch": settings["real_batch"]}
+    settings |= {"resolution": 128, "input_size": 112}
     settings["probe"] |= LITTLE_PROBE
     monkeypatch.setattr(inventory, "hub_answers", lambda: False)
     cells = run_table(settings, "table2")
@@ -69,5 +69,7 @@ def test_the_papers_table_2_runs_in_miniature(empty_project: Path, monkeypatch: 
         *rows, *(f"centroids/{name}" for name in rows), "random", "full", "ridge",
     }  # fmt: skip
     assert len(cells) == 2 * 11 * 5
+    # Ten classes of two images: their 30 views are more than the 20 images.
     settings_used = Layout(Path(), "paper").cell("imagenet1k", "clip").distilled / "settings.json"
     assert '"aug_rounds": 3' in settings_used.read_text(encoding="utf-8")
+    assert '"real_batch": "views"' in settings_used.read_text(encoding="utf-8")

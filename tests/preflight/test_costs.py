@@ -21,11 +21,11 @@ def test_costs_are_counted_by_hand(params: Callable[..., Params]) -> None:
         probe={"view_rounds": 5, "full_view_rounds": 1, "random_seeds": 6},
         dataset_overrides={"digits": {"aug_rounds": 1}},
     )  # fmt: skip
-    speeds = {"one": Speed(1.0, 2.0, 10), "two": Speed(3.0, 4.0, 20)}
+    speeds = {"one": Speed(1.0, 5.0, 2.0, 10), "two": Speed(3.0, 7.0, 4.0, 20)}
     cost = estimate(changed, "shapes", Size(100, 50, 7), speeds, workers=1)
-    assert cost.features_seconds == (100 * 6 + 50) * (1 + 3)
+    assert cost.features_seconds == 100 * 5 * (1 + 3) + 150 * (5 + 7)
     assert cost.distill_seconds == 10 * 14 * 3 * (2 + 4)
-    assert cost.probe_seconds == 14 * 6 * (2 + 2 + 6) * (1 + 3)
+    assert cost.probe_seconds == 14 * (2 + 2 + 6) * (5 * (1 + 3) + (5 + 7))
     assert cost.disk_bytes == 650 * 30 * 4 + 2 * 14 * 3 * 64 * 64 * 4
     assert cost.seconds == cost.features_seconds + cost.distill_seconds + cost.probe_seconds
     assert estimate(changed, "digits", Size(100, 50, 7), speeds, workers=1).distill_seconds == 10 * 14 * 6
@@ -39,12 +39,12 @@ def test_without_augmentation_there_are_no_views_for_the_real_gradient(params: C
         tables={"table3": {"dataset": "none"}},
     )
     views = 100 * (1 + changed.probe.full_view_rounds) + 50
-    cost = estimate(changed, "shapes", Size(100, 50, 7), {"one": Speed(1.0, 2.0, 10)}, workers=1)
+    cost = estimate(changed, "shapes", Size(100, 50, 7), {"one": Speed(1.0, 1.0, 2.0, 10)}, workers=1)
     assert cost.features_seconds == views
 
 
 def test_decoding_bounds_the_time_of_features_from_below(params: Callable[..., Params]) -> None:
-    fast = {"one": Speed(1e-9, 1e-9, 10)}
+    fast = {"one": Speed(1e-9, 1e-9, 1e-9, 10)}
     one, four = (
         estimate(params(), "shapes", Size(900, 100, 2), fast, workers=n).features_seconds for n in (1, 4)
     )
@@ -56,6 +56,7 @@ def test_speed_is_measured_without_weights(tiny_backbone: Callable[..., FrozenBa
     speed = measure_speed(tiny_backbone(width=5), 16, batch=2)
     assert speed.width == 5
     assert 0 < speed.forward_seconds < 1
+    assert 0 < speed.exact_seconds < 1
     assert 0 < speed.gradient_seconds < 1
     row = backbone_row(BackboneSource("timm:test_vit"))
     assert load_backbone(row, input_size=32, pretrained=False).width(32) == 64

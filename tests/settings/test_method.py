@@ -10,9 +10,9 @@ import pytest
 from settings.suite_values import EMBEDDED, Make, read_suite
 
 from lgm_core.foundation.errors import InputError
-from lgm_core.settings.descriptions import describe
-from lgm_core.settings.evaluation import AlignmentSettings, ProbeSettings
+from lgm_core.settings.evaluation import ProbeSettings
 from lgm_core.settings.method import METHOD_KEYS, MethodSettings, with_overrides
+from lgm_core.settings.params import parse_params
 
 PAPER = read_suite("paper")
 
@@ -89,11 +89,28 @@ def test_overrides_are_named_by_their_place(method: Callable[..., MethodSettings
 
 
 def test_the_papers_method_is_that_of_its_suite() -> None:
-    """But for `real_batch`, which grows with the classes in the paper; the suite has ImageNet-100's."""
-    stated = {key: PAPER[key] for key in METHOD_KEYS if key != "real_batch"}
-    found = asdict(MethodSettings.paper())
-    assert found.pop("real_batch") == "all"
-    assert_agree(found, stated)
+    assert_agree(asdict(MethodSettings.paper()), {key: PAPER[key] for key in METHOD_KEYS})
+
+
+@pytest.mark.parametrize(
+    ("dataset", "classes", "variant", "count"),
+    [
+        ("imagenet100", 100, "", 10 * 100),
+        ("imagenet100", 100, "rounds/rounds_1", 100),
+        ("imagenet100", 100, "rounds/rounds_5", 5 * 100),
+        ("imagenet100", 100, "ablation/no_augment", 100),
+        ("imagenet1k", 1000, "", 3 * 1000),
+        ("waterbirds", 2, "", 10 * 2),
+    ],
+)
+def test_the_papers_real_batch_follows_rounds_data_set_and_variant(
+    dataset: str, classes: int, variant: str, count: int
+) -> None:
+    for ipc in (1, 3):
+        params = parse_params({**PAPER, "ipc": ipc})
+        found = params.variant(variant, params.dataset_overrides.get(dataset))
+        assert found.real_batch == "views"
+        assert found.view_count(classes) == ipc * count
 
 
 def test_the_papers_probe_is_that_of_its_suite() -> None:
@@ -103,26 +120,6 @@ def test_the_papers_probe_is_that_of_its_suite() -> None:
     assert found.pop("full_view_rounds") == found["full_epochs"] == 100
     assert (stated.pop("view_rounds"), stated.pop("full_view_rounds")) == (100, 4)
     assert_agree(found, stated)
-
-
-def test_the_papers_alignment_is_that_of_its_suite() -> None:
-    assert {name: said.paper for name, said in describe(AlignmentSettings).items()} == {
-        key: str(value) for key, value in PAPER["alignment"].items()
-    }
-
-
-IN_WORDS = {"aug_rounds", "augment", "real_batch", "view_rounds", "full_view_rounds"}
-"""Settings of which the descriptions state the paper's value in words."""
-
-
-@pytest.mark.parametrize("kind", [MethodSettings, ProbeSettings])
-def test_descriptions_state_the_papers_values(kind: type[MethodSettings] | type[ProbeSettings]) -> None:
-    paper = kind.paper()
-    stated = {name: said.paper.strip("`") for name, said in describe(kind).items()}
-    shown = {name: str(getattr(paper, name)) for name in stated}
-    shown = {name: value.lower() if value in {"True", "False"} else value for name, value in shown.items()}
-    assert all(stated.values())
-    assert {name: stated[name] for name in stated if stated[name] != shown[name]}.keys() <= IN_WORDS
 
 
 def test_the_papers_settings_can_be_changed() -> None:

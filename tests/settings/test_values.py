@@ -90,7 +90,7 @@ def test_probability_lies_between_0_and_1(params: Make, path: tuple[str, ...], v
         (("pyramid_start",), 0, "from 1"),
         (("alignment", "samples"), 1, "from 2"),
         (("alignment", "neighbors"), 0, "from 1"),
-        (("real_batch",), 0, "from 1, or 'all'"),
+        (("real_batch",), 0, "from 1, or 'all', or 'views'"),
         (("real_batch",), "whole", "'all'"),
         (("real_batch",), True, "'all'"),
         (("real_batch",), 2.5, "'all'"),
@@ -173,11 +173,10 @@ def test_error_inside_augment_does_not_offer_none_for_the_inner_setting(params: 
     assert "'none'" not in str(error.value)
 
 
-def test_augment_none_and_the_whole_bank_are_words(params: Make) -> None:
-    method = params(augment="none", real_batch="all").method
-    assert method.augment == "none"
-    assert method.real_batch == "all"
-    assert params(real_batch=7).method.real_batch == 7
+def test_augment_none_the_whole_bank_and_as_many_as_views_are_words(params: Make) -> None:
+    assert params(augment="none").method.augment == "none"
+    for size in ("all", "views", 7):
+        assert params(real_batch=size).method.real_batch == size
 
 
 def test_augment_becomes_settings_of_its_own(params: Make) -> None:
@@ -185,6 +184,7 @@ def test_augment_becomes_settings_of_its_own(params: Make) -> None:
         flip_probability=0.5,
         crop_scale=(0.08, 1.0),
         crop_ratio=(0.75, 1.3333),
+        crop_overhang=False,
         noise_mean=0.0,
         noise_std=0.1,
         noise_probability=0.5,
