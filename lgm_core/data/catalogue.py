@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +35,21 @@ Range = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class Edition:
+    """A copy of a data set with a split of its own, which lies in folders of its own.
+
+    Attributes:
+        folders: names under the data folder where it is looked for, before all others.
+        images, per_class, get: as a row has them.
+    """
+
+    folders: tuple[str, ...]
+    images: dict[str, int | None]
+    per_class: dict[str, Range]
+    get: str
+
+
+@dataclass(frozen=True)
 class DatasetRow:
     """A published data set.
 
@@ -48,6 +63,7 @@ class DatasetRow:
         per_class: fewest and most images of a class, by split.
         get: where to get it.
         license: terms of the images.
+        edition: another split that goes round under the same name; the folder tells which of them it is.
     """
 
     title: str
@@ -59,6 +75,14 @@ class DatasetRow:
     per_class: dict[str, Range]
     get: str
     license: str
+    edition: Edition | None = None
+
+    def of_folder(self, root: Path) -> DatasetRow:
+        """The row with the counts of what lies in a folder."""
+        if self.edition is None or root.name not in self.edition.folders:
+            return self
+        found = self.edition
+        return replace(self, images=found.images, per_class=found.per_class, get=found.get)
 
 
 def _even(train: int, test: int) -> dict[str, Range]:
@@ -83,6 +107,18 @@ def _imagenet(
     )
 
 
+def _fastai(name: str, train: int, test: int) -> Edition:
+    """fast.ai's `<name>2` in its three sizes: class folders with a split of its own, about 7 : 3."""
+    sizes = tuple(f"{name}2{size}" for size in ("", "-320", "-160"))
+    return Edition(
+        folders=(*sizes, name),
+        images={"train": train, "test": test},
+        per_class={"train": (500, 1300), "test": (200, 650)},
+        get=f"https://s3.amazonaws.com/fast-ai-imageclas/{name}2-160.tgz (160 pixels, about 95 MB; also -320, "
+        "and whole without a suffix)",
+    )
+
+
 _WNIDS = class_list(IMAGENET1K)
 # Ten-class subsets of the literature, as ImageNet-1k class numbers in the order of their labels.
 _TEN = {
@@ -98,16 +134,24 @@ _TEN = {
     "e": (816, 96, 100, 145, 739, 713, 783, 76, 688, 326),
 }
 
+_FASTAI = {"nette": _fastai("imagenette", 9_469, 3_925), "woof": _fastai("imagewoof", 9_025, 3_929)}
+
+
+def _subset(name: str) -> tuple[str, ...]:
+    return tuple(_WNIDS[number] for number in _TEN[name])
+
+
 DATASETS: dict[str, DatasetRow] = {
     "imagenet1k": _imagenet("ImageNet-1k", _WNIDS, 1_281_167),
     "imagenet100": _imagenet("ImageNet-100", class_list(IMAGENET100), 126_689, ("imagenet100",)),
     **{
-        f"image{name}" if name in {"nette", "woof"} else f"imagenet-{name}": _imagenet(
-            f"Image{name}" if name in {"nette", "woof"} else f"ImageNet-{name.capitalize()}",
-            tuple(_WNIDS[number] for number in numbers),
-            None,
-        )
-        for name, numbers in _TEN.items()
+        f"imagenet-{name}": _imagenet(f"ImageNet-{name.capitalize()}", _subset(name), None)
+        for name in _TEN
+        if name not in _FASTAI
+    },
+    **{
+        f"image{name}": replace(_imagenet(f"Image{name}", _subset(name), None), edition=edition)
+        for name, edition in _FASTAI.items()
     },
     "dogs": DatasetRow(
         title="Stanford Dogs",

@@ -224,15 +224,18 @@ def _published_root(name: str, place: str, data_root: Path) -> Path:
 
 
 def _places(name: str, data_root: Path) -> list[Path]:
-    return [data_root / folder for folder in DATASETS[name].folders]
+    row = DATASETS[name]
+    own = row.edition.folders if row.edition else ()
+    return [data_root / folder for folder in (*own, *row.folders)]
 
 
 def _with_directions(name: str, split: str, error: InputError) -> InputError:
     row = DATASETS[name]
+    get = f"{row.edition.get}; or {row.get}" if row.edition else row.get
     return InputError(
         f"Data set {name} ({row.title}){split and f', {split}'}: {error}\n"
         f"  expected layout: {row.layout}\n"
-        f"  get it from:     {row.get}\n"
+        f"  get it from:     {get}\n"
         f"  licence:         {row.license}\n"
         f"  lies elsewhere:  `{name}:/its/folder` as its source, or another data folder"
     )
@@ -240,8 +243,8 @@ def _with_directions(name: str, split: str, error: InputError) -> InputError:
 
 def _read_published(name: str, place: str, split: str, data_root: Path, *, whole: bool) -> ImageSet:
     """A data set of the catalogue, in its own folder below the data folder or in the one given."""
-    row = DATASETS[name]
     root = _published_root(name, place, data_root)
+    row = DATASETS[name].of_folder(root)
     try:
         listing = row.read(root, split)
         if whole:
