@@ -114,8 +114,8 @@ def _fastai(name: str, train: int, test: int) -> Edition:
         folders=(*sizes, name),
         images={"train": train, "test": test},
         per_class={"train": (500, 1300), "test": (200, 650)},
-        get=f"https://s3.amazonaws.com/fast-ai-imageclas/{name}2-160.tgz (160 pixels, about 95 MB; also -320, "
-        "and whole without a suffix)",
+        get=f"https://s3.amazonaws.com/fast-ai-imageclas/{name}2-160.tgz (160 pixels, about 95 MB; also -320 "
+        "and, without a suffix, the whole)",
     )
 
 

@@ -11,8 +11,11 @@ import pytest
 from data.miniatures import picture, read, summary
 from scipy.io import savemat
 
+from lgm_core.data.catalogue import DATASETS
 from lgm_core.data.readers import IMAGENET1K, IMAGENET100, class_list
+from lgm_core.data.sources import load_images
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.sources import DatasetSource
 
 WNIDS = class_list(IMAGENET1K)
 FRUITS = (953, 954, 949, 950, 951, 957, 952, 945, 943, 948)
@@ -139,3 +142,37 @@ def test_missing_class_folders_are_counted_and_named(tmp_path: Path) -> None:
     lay_out_imagenet(tmp_path / "imagenet", [WNIDS[number] for number in FRUITS[1:]])
     with pytest.raises(InputError, match=rf"lacks 1 of 10 class folders in .*/train: {WNIDS[953]}"):
         read("imagenet-fruits", tmp_path)
+
+
+NETTE = [WNIDS[number] for number in (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)]
+
+
+@pytest.mark.parametrize("folder", ["imagenette2", "imagenette2-320", "imagenette2-160", "imagenette"])
+def test_fastais_folders_are_found_before_a_whole_imagenet(tmp_path: Path, folder: str) -> None:
+    lay_out_imagenet(tmp_path / "imagenet", NETTE)
+    lay_out_imagenet(tmp_path / folder, NETTE)
+    (tmp_path / folder / f"train/{NETTE[3]}/{NETTE[3]}_1.JPEG").unlink()
+    train, test = read("imagenette", tmp_path)
+    assert train.classes == tuple(NETTE)
+    assert (len(train), len(test)) == (19, 20)
+    assert train.root == tmp_path / folder
+
+
+def test_a_whole_imagenet_has_imagenette_and_imagewoof(tmp_path: Path) -> None:
+    lay_out_imagenet(tmp_path / "imagenet", [*NETTE, *DATASETS["imagewoof"].read.keywords["classes"]])
+    for name in ("imagenette", "imagewoof"):
+        train, test = read(name, tmp_path)
+        assert (len(train), len(test)) == (20, 20)
+        assert train.root == tmp_path / "imagenet"
+
+
+def test_counts_are_those_of_the_folder_that_was_found(tmp_path: Path) -> None:
+    source = DatasetSource("imagenette")
+    lay_out_imagenet(tmp_path / "imagenet", NETTE)
+    with pytest.raises(InputError, match="expected 10 classes, 732 to 1,300 in each"):
+        load_images(source, "train", tmp_path)
+    lay_out_imagenet(tmp_path / "imagenette2-160", NETTE)
+    with pytest.raises(InputError, match="expected 9,469 images in 10 classes") as caught:
+        load_images(source, "train", tmp_path)
+    assert "imagenette2-160.tgz" in str(caught.value)
+    assert "image-net.org" in str(caught.value)
