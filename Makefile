@@ -22,7 +22,7 @@ repro: unlock  ## The active suite's main table, from nothing
 	dvc repro tables/table2
 	@cat results/$$(sed -n 's/^suite: *//p' params.yaml)/tables/table2.md
 
-suite: $(READY)  ## Switch: NAME=embedded | imagenette | cifar10 | paper; or write one of your own: NAME=pets DATA=folder:pets BACKBONES='timm:… …'
+suite: $(READY)  ## Switch: NAME=embedded | imagenette | shapes | cifar10 | paper; or write one of your own: NAME=pets DATA=folder:pets BACKBONES='timm:… …'
 	@python -m stages.suite "$(NAME)" "$(DATA)" "$(BACKBONES)" "$(SIZE)"
 
 check: $(READY)  ## What the active suite needs: data sets, weights, time, disk

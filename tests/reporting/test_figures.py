@@ -254,7 +254,7 @@ def test_one_data_set_that_is_none_leaves_the_other(whole: Results, suite: dict[
 # Settings that make no figure
 
 
-@pytest.mark.parametrize("name", ["embedded", "imagenette", "cifar10", "paper"])
+@pytest.mark.parametrize("name", ["embedded", "imagenette", "shapes", "cifar10", "paper"])
 def test_the_suites_are_right(name: str) -> None:
     content = YAML(typ="safe").load((ROOT / f"suites/{name}.yaml").read_text(encoding="utf-8"))
     check_figures(parse_params(content))

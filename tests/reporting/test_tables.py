@@ -249,7 +249,7 @@ def test_tables_of_ones_own_are_among_those_there_are(suite: dict[str, Any]) -> 
 # Settings that make no table
 
 
-@pytest.mark.parametrize("name", ["embedded", "imagenette", "cifar10", "paper"])
+@pytest.mark.parametrize("name", ["embedded", "imagenette", "shapes", "cifar10", "paper"])
 def test_the_suites_are_right(name: str) -> None:
     content = YAML(typ="safe").load((ROOT / f"suites/{name}.yaml").read_text(encoding="utf-8"))
     check_tables(parse_params(content))
