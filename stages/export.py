@@ -8,6 +8,7 @@ if __name__ == "__main__":
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from lgm_core.data.catalogue import class_titles
 from lgm_core.data.sources import dataset_license
 from lgm_core.distilled import load_distilled
 from lgm_core.foundation.store import read_json
@@ -50,6 +51,7 @@ def main(dataset: str, source: str, folder: str) -> None:
         for target in dict.fromkeys((source, *params.backbones))
     }
     terms = {"image_terms": dataset_license(params.datasets[dataset]), "weight_terms": row.license}
-    card = data_card(distilled, accuracies, spread=spread_note(params.distillations), **terms)
+    spread = spread_note(params.distillations)
+    card = data_card(distilled, accuracies, spread=spread, class_titles=class_titles(), **terms)
     export_distilled(Path(folder), distilled, card)
     print(f"{len(distilled.images)} images in {len(distilled.classes)} classes: {folder}")

@@ -5,6 +5,7 @@ if __name__ == "__main__":
 
     run_stage("figures", __doc__, "name")
 
+from lgm_core.data.catalogue import class_titles
 from lgm_core.foundation.store import write_text
 from lgm_core.reporting.figures import FIGURES, draw_figure, figure_caption, plotted_data
 from lgm_core.reporting.panels import save_panels
@@ -18,7 +19,7 @@ def main(name: str) -> None:
     """Draw figure `name`: a PNG, an SVG where it is a plot; one that shows no data set says so."""
     params = read_params()
     layout = read_layout(params)
-    results = Results(layout)
+    results = Results(layout, class_titles())
     drawn = draw_figure(name, results, params)
     shown = captions(params)
     paths = [layout.figure(name, suffix) for suffix in FIGURES[name].suffixes if suffix != ".csv"]

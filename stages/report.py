@@ -5,6 +5,7 @@ if __name__ == "__main__":
 
     run_stage("report", __doc__)
 
+from lgm_core.data.catalogue import class_titles
 from lgm_core.reporting.page import write_report
 from lgm_core.reporting.results import Results
 from stages.captions import captions
@@ -15,5 +16,5 @@ def main() -> None:
     """Write the report folder."""
     params = read_params()
     layout = read_layout(params)
-    write_report(Results(layout), params, captions(params), layout.report)
+    write_report(Results(layout, class_titles()), params, captions(params), layout.report)
     print(f"Open {layout.report / 'index.html'}, or serve it: python -m http.server 8000 -d {layout.report}")

@@ -9,7 +9,14 @@ from pathlib import Path
 
 from lgm_core.data import published
 from lgm_core.data.imagenet import read_imagenet
-from lgm_core.data.readers import IMAGENET1K, IMAGENET100, Listing, class_list, read_split_folders
+from lgm_core.data.readers import (
+    IMAGENET1K,
+    IMAGENET100,
+    IMAGENET_NAMES,
+    Listing,
+    class_list,
+    read_split_folders,
+)
 
 _ABOUT = {
     "digits": "scikit-learn's handwritten digits, 8 × 8 pixels",
@@ -29,6 +36,11 @@ _ABOUT = {
 def about(source: str) -> str:
     """The line about a data set's source by its name; empty for a data set of one's own."""
     return _ABOUT.get(source, "")
+
+
+def class_titles() -> dict[str, str]:
+    """What a class is called in print, by its name in a data set: ImageNet's wnids in words, from WordNet."""
+    return dict(zip(class_list(IMAGENET1K), class_list(IMAGENET_NAMES), strict=True))
 
 
 Range = tuple[int, int]

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 IMAGENET1K = "imagenet1k.txt"
 IMAGENET100 = "imagenet100.txt"
+IMAGENET_NAMES = "imagenet_names.txt"
 FLOWERS102 = "flowers102.txt"
 
 
@@ -48,7 +49,7 @@ class Listing:
 
 @cache
 def class_list(name: str) -> tuple[str, ...]:
-    """The lines of one of this package's lists: IMAGENET1K, IMAGENET100 or FLOWERS102."""
+    """The lines of one of this package's lists: IMAGENET1K and its names, IMAGENET100 or FLOWERS102."""
     text = resources.files("lgm_core").joinpath("data", "lists", name).read_text(encoding="utf-8")
     return tuple(text.splitlines())
 

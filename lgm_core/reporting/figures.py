@@ -113,7 +113,7 @@ def _draw_components(results: Results, params: Params, datasets: tuple[str, ...]
     ]
     clouds = [
         Cloud(
-            classes[label],
+            results.class_title(classes[label]),
             (train[labels == label] - center) @ plane,
             (train[labels == label].mean(axis=0) - center) @ plane,
             (distilled[owners == label] - center) @ plane,

@@ -175,7 +175,7 @@ class _Report:
                     "dataset": run.dataset,
                     "source": run.backbone,
                     "variant": run.variant.partition("/")[2] or METHOD,
-                    "class": classes[number // per_class],
+                    "class": self.results.class_title(classes[number // per_class]),
                     "picture": self._picture(cell.distilled / entry["picture"]),
                     "neighbor": self._picture(cell.neighbors / entry["picture"]),
                     "name": entry["name"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from lgm_core.foundation.layout import BASE
@@ -12,6 +13,8 @@ from lgm_core.reporting.table_formats import format_value, title_of
 from lgm_core.settings.params import Params
 from lgm_core.settings.shown import shown_classes
 
+_LABEL_CHARACTERS = 12
+
 
 def _first_pictures(results: Results, dataset: str, source: str, variant: str = BASE) -> dict[str, Path]:
     """The first distilled picture of every class that is shown, by class."""
@@ -21,9 +24,14 @@ def _first_pictures(results: Results, dataset: str, source: str, variant: str = 
     return {settings["classes"][n]: folder / first[n] for n in shown_classes(len(settings["classes"]))}
 
 
-def _panel(title: str, rows: dict[str, dict[str, Path]]) -> Panel:
+def _label(results: Results, name: str) -> str:
+    """A class's title, in lines that fit above a picture."""
+    return textwrap.fill(results.class_title(name), _LABEL_CHARACTERS, break_long_words=False)
+
+
+def _panel(results: Results, title: str, rows: dict[str, dict[str, Path]]) -> Panel:
     """Rows of pictures by class; all rows show the same classes."""
-    columns = tuple(next(iter(rows.values())))
+    columns = tuple(_label(results, name) for name in next(iter(rows.values())))
     return Panel(title, tuple(rows), columns, tuple(tuple(row.values()) for row in rows.values()))
 
 
@@ -31,6 +39,7 @@ def distilled_panels(results: Results, params: Params, datasets: tuple[str, ...]
     """Distilled images of every backbone."""
     return [
         _panel(
+            results,
             f"{dataset}, distilled with each model",
             {name: _first_pictures(results, dataset, name) for name in params.backbones},
         )
@@ -43,6 +52,7 @@ def ablation_panels(results: Results, params: Params, datasets: tuple[str, ...],
     variants = {METHOD: BASE, **{name: f"ablation/{name}" for name in params.variants.ablation}}
     return [
         _panel(
+            results,
             f"{dataset}, distilled with {source}",
             {
                 title_of(name): _first_pictures(results, dataset, source, variant)
@@ -71,13 +81,13 @@ def _sample_panel(results: Results, dataset: str, backbones: tuple[str, ...]) ->
         for name in distilled[0]
     }
     title = f"{dataset}: samples, images distilled with each model, its test accuracy on all data"
-    return Panel(title, tuple(rows), tuple(columns), tuple(rows.values()))
+    return Panel(title, tuple(_label(results, name) for name in rows), tuple(columns), tuple(rows.values()))
 
 
 def single_panels(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> list[Panel]:
     """Distilled images of one backbone, a panel for every data set."""
     return [
-        _panel(dataset, {f"distilled\nwith {source}": _first_pictures(results, dataset, source)})
+        _panel(results, dataset, {f"distilled\nwith {source}": _first_pictures(results, dataset, source)})
         for dataset in datasets
     ]
 
@@ -92,7 +102,7 @@ def _neighbor_panel(results: Results, dataset: str, source: str) -> Panel:
     cell = results.layout.cell(dataset, source)
     near = {entry["picture"]: entry for entry in results.neighbors(dataset, source)}
     names = {name: picture.relative_to(cell.distilled).as_posix() for name, picture in distilled.items()}
-    columns = {name: f"{name}\ncos {near[names[name]]['similarity']:.2f}" for name in names}
+    columns = {name: f"{_label(results, name)}\ncos {near[names[name]]['similarity']:.2f}" for name in names}
     rows = (tuple(distilled.values()), tuple(cell.neighbors / names[name] for name in names))
     real = results.transfer(dataset, source, source, training_set=CENTROIDS)
     whole = results.best_of_all_images(dataset, source)

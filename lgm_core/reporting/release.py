@@ -8,6 +8,7 @@ README.md              the data card
 from __future__ import annotations
 
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -23,6 +24,8 @@ from lgm_core.reporting.results import Value
 from lgm_core.reporting.table_formats import format_value
 
 _CARD = "data_card.md"
+_NAMED = 20
+"""Most classes that the card names."""
 
 
 def export_distilled(folder: Path, distilled: DistilledSet, card: str) -> None:
@@ -74,6 +77,7 @@ def data_card(
     accuracies: dict[str, Measured],
     *,
     spread: str = "",
+    class_titles: Mapping[str, str] | None = None,
     image_terms: str,
     weight_terms: str,
 ) -> str:
@@ -83,11 +87,13 @@ def data_card(
         distilled: the set; its facts name `dataset`, `backbone` and `settings`.
         accuracies: what every backbone makes of it.
         spread: a sentence that says what their ± is.
+        class_titles: what classes are called in print, where that is not their name.
         image_terms: licence of the data set distilled.
         weight_terms: licence of the backbone's weights.
     """
     text = resources.files("lgm_core").joinpath("reporting", "templates", _CARD).read_text(encoding="utf-8")
     facts = distilled.facts
+    titles = [(class_titles or {}).get(name, name) for name in distilled.classes]
     rows = [measured.row(backbone) for backbone, measured in accuracies.items()]
     return string.Template(text).substitute(
         dataset=facts["dataset"],
@@ -95,6 +101,7 @@ def data_card(
         count=len(distilled.images),
         side=distilled.images.shape[-1],
         classes=len(distilled.classes),
+        names=", ".join(titles[:_NAMED]) + (", …" if len(titles) > _NAMED else ""),
         accuracies="\n".join(rows) or "| not measured | – | – | – | – | – |",
         spread=spread,
         settings="\n".join(f"| {key} | `{value}` |" for key, value in sorted(facts["settings"].items())),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,10 +87,16 @@ class Results:
 
     Args:
         layout: where they lie.
+        class_titles: what classes are called in print, where that is not their name.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, class_titles: Mapping[str, str] | None = None) -> None:
         self.layout = layout
+        self.class_titles = class_titles or {}
+
+    def class_title(self, name: str) -> str:
+        """What a class is called in print."""
+        return self.class_titles.get(name, name)
 
     def transfer(
         self,

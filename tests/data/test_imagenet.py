@@ -11,7 +11,7 @@ import pytest
 from data.miniatures import picture, read, summary
 from scipy.io import savemat
 
-from lgm_core.data.catalogue import DATASETS
+from lgm_core.data.catalogue import DATASETS, class_titles
 from lgm_core.data.readers import IMAGENET1K, IMAGENET100, class_list
 from lgm_core.data.sources import load_images
 from lgm_core.foundation.errors import InputError
@@ -176,3 +176,13 @@ def test_counts_are_those_of_the_folder_that_was_found(tmp_path: Path) -> None:
         load_images(source, "train", tmp_path)
     assert "imagenette2-160.tgz" in str(caught.value)
     assert "image-net.org" in str(caught.value)
+
+
+def test_every_class_of_imagenet_has_a_title_of_its_own() -> None:
+    titles = class_titles()
+    assert tuple(titles) == WNIDS
+    assert len(set(titles.values())) == len(WNIDS)
+    assert [titles[wnid] for wnid in NETTE] == [
+        "tench", "English springer", "cassette player", "chain saw", "church", "French horn", "garbage truck",
+        "gas pump", "golf ball", "parachute",
+    ]  # fmt: skip

@@ -130,6 +130,17 @@ def test_figure1_shows_the_first_picture_of_every_class_by_every_model(
     )
 
 
+def test_classes_are_called_what_people_call_them(whole: Results, settings: Params) -> None:
+    titled = Results(whole.layout, {"plain": "Rhodesian ridgeback"})
+    for name in ("figure1", "figure5", "figure7"):
+        assert panels_of(name, titled, settings)[0].columns[0] == "Rhodesian\nridgeback"
+    assert panels_of("figure6", titled, settings)[0].rows[0] == "Rhodesian\nridgeback"
+    assert panels_of("figure8", titled, settings)[0].columns[0] == "Rhodesian\nridgeback\ncos 0.50"
+    legend = plot_of("figure4", titled, settings).axes[0].get_legend()
+    assert legend is not None
+    assert legend.get_texts()[0].get_text() == "Rhodesian ridgeback"
+
+
 def test_figure3_takes_variants_and_the_method_itself(whole: Results, settings: Params) -> None:
     lines = rounds_series(whole, settings, "pets", "a")
     assert [line.name for line in lines] == ["a (distils)", "b"]

@@ -97,6 +97,12 @@ def test_the_gallery_names_every_distilled_image(report: Path, settings: Params)
     assert {entry["class"] for entry in entries} == set(CLASSES)
 
 
+def test_the_gallery_calls_classes_what_people_call_them(own_whole: Results, settings: Params) -> None:
+    layout = own_whole.layout
+    write_report(Results(layout, {"plain": "tench"}), settings, CAPTIONS, layout.report)
+    assert {entry["class"] for entry in gallery(layout.report)} == {"tench", CLASSES[1]}
+
+
 def test_large_pictures_are_reduced_and_small_ones_kept(report: Path) -> None:
     entry = gallery(report)[0]
     with (

@@ -107,10 +107,12 @@ def test_the_card_says_how_and_how_well_and_under_which_terms() -> None:
         "conv": Measured(Value(60.0), Value(50.0), Value(40.0), Value(0.0)),
     }
     terms = {"image_terms": "terms A", "weight_terms": "terms B"}
-    card = data_card(some_set(), accuracies, spread="± is over seeds.", **terms)
+    titles = {NAMES[0]: "tench"}
+    card = data_card(some_set(), accuracies, spread="± is over seeds.", class_titles=titles, **terms)
+    assert f"(tench, {', '.join(NAMES[1:])})" in card
     assert card.startswith("---\nlicense: other\n")
     for told in (
-        "# pets distilled for vit", "14 synthetic images of 8 × 8 pixels in 7 classes",
+        "# pets distilled for vit", "14 synthetic images of 8 × 8 pixels in 7 classes (",
         "| vit | 81.0 ± 1.0 | 40.0 | 90.0 ± 1.0 | 90 % | 70.0 |", "± is over seeds.",
         "| conv | 60.0 | 40.0 | 0.0 | – | 50.0 |", "| steps | `3` |", "terms A", "terms B", "load_distilled",
     ):  # fmt: skip
