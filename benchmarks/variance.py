@@ -1,83 +1,117 @@
-"""What more heads and more real samples per step are worth at equal time: python -m benchmarks.variance
+"""What a setting is worth, told without the test set: python -m benchmarks.variance
 
-Distils the embedded suite's shapes with EfficientNet-Lite0 in four ways, each for the same number of seconds
-(from its own measured time per step), and probes the images on the way. Writes docs/variance.{png,csv}.
+Distils a data set from three quarters of its training images and probes on the rest, several times from draws
+of their own. By default it compares 1 and 8 heads a step, a batch and the whole bank of real features, each
+for the same number of seconds (from its own measured time per step), probing on the way, and writes
+docs/variance.{png,csv}. With --vary KEY VALUE … it compares values of one setting, each with its own number
+of steps, and prints a table.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import statistics
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from ruamel.yaml import YAML
 
-from benchmarks.cases import params
-from lgm_core.data.sources import load_splits
+from benchmarks.held_out import held_out
+from lgm_core.data.sources import load_images
 from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets
 from lgm_core.features.cache import FeatureCache
 from lgm_core.features.extraction import extract_features
 from lgm_core.foundation.store import replacing, write_text
 from lgm_core.method.distiller import Distiller
-from lgm_core.method.real import RealBank
+from lgm_core.method.real import real_bank
 from lgm_core.models.cpu.allocator import keep_freed_memory
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.models.libraries import open_backbone
-from lgm_core.settings.method import WHOLE_BANK, MethodSettings
-from lgm_core.settings.params import Params
+from lgm_core.settings.method import WHOLE_BANK, checked_settings
+from lgm_core.settings.params import Params, parse_params
 
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "1 head, batch of 100": {"head_draws": 1, "real_batch": 100},
     "8 heads, batch of 100": {"head_draws": 8, "real_batch": 100},
     "1 head, whole bank": {"head_draws": 1, "real_batch": WHOLE_BANK},
     "8 heads, whole bank": {"head_draws": 8, "real_batch": WHOLE_BANK},
 }
-Point = tuple[str, int, float, float]
-"""Way, steps done, seconds spent on them, top-1 in percent."""
+_PARTS = 4
+"""Probes on the way of a run."""
 
 
-def prepare(settings: Params, workers: int) -> tuple[FrozenBackbone, FeatureCache]:
-    """The backbone and the features of the data set."""
+@dataclass(frozen=True)
+class Point:
+    """One probe on the way: of which way and seed, after how many steps and seconds; top-1 in percent."""
+
+    way: str
+    seed: int
+    steps: int
+    seconds: float
+    top1: float
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all runs share: settings, backbone, and features whose test part are held-out training images."""
+
+    params: Params
+    backbone: FrozenBackbone
+    cache: FeatureCache
+
+
+def prepare(params: Params, dataset: str, backbone: str, share: float, workers: int) -> Ground:
+    """Open the backbone, and make the features; the test images are never opened."""
     keep_freed_memory()
-    backbone = open_backbone(
-        settings.backbones["lite0"],
-        input_size=settings.method.input_size,
-        normalization=settings.normalization,
+    opened = open_backbone(
+        params.backbones[backbone],
+        input_size=params.method.input_size,
+        normalization=params.normalization,
         device="cuda" if torch.cuda.is_available() else "cpu",
         precision="auto",
     )
-    splits = load_splits(settings.datasets["shapes"], Path("data"))
-    return backbone, extract_features(
-        backbone, splits, settings.features(), seed=settings.seed, workers=workers
-    )
+    data = Path(os.environ.get("LGM_DATA", "data"))
+    splits = held_out(load_images(params.datasets[dataset], "train", data), share, params.seed)
+    spec = replace(params.features(), full_view_rounds=0)
+    cache = extract_features(opened, splits, spec, seed=params.seed, workers=workers)
+    return Ground(params, opened, cache)
 
 
-def planned(
-    method: MethodSettings, bank: RealBank, backbone: FrozenBackbone, seconds: float
-) -> MethodSettings:
-    """The method with as many steps as fit into the time, growing at the same shares of them."""
-    trial = Distiller(backbone, bank, replace(method, pyramid_start=method.resolution), seed=0)
+def _changed(ground: Ground, changes: dict[str, Any]) -> tuple[Ground, dict[str, Any]]:
+    """The ground with as many rounds of real views as are asked for, and the method's own changes."""
+    own = {key: value for key, value in changes.items() if key != "real_rounds"}
+    if "real_rounds" in changes:
+        views = ground.cache.real_views[: changes["real_rounds"]]
+        ground = replace(ground, cache=replace(ground.cache, real_views=views))
+    return ground, checked_settings(own, tuple(own))
+
+
+def _steps_within(ground: Ground, changes: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """As many steps as fit into the time, growing at the same shares of them."""
+    method = replace(ground.params.method, **changes)
+    bank = real_bank(ground.cache, method)
+    whole = replace(method, pyramid_start=method.resolution)
+    trial = Distiller(ground.backbone, bank, whole, seed=0)
     trial.step()
     start = time.perf_counter()
     for _ in range(4):
         trial.step().item()
-    steps = max(2, int(seconds * 4 / (time.perf_counter() - start)))
+    steps = max(_PARTS, int(seconds * 4 / (time.perf_counter() - start)))
     interval = max(1, round(steps * method.growth_interval / method.steps))
-    return replace(method, steps=steps, growth_interval=interval)
+    return {"steps": steps, "growth_interval": interval}
 
 
-def curve(
-    name: str,
-    method: MethodSettings,
-    bank: RealBank,
-    backbone: FrozenBackbone,
-    cache: FeatureCache,
-    settings: Params,
-) -> list[Point]:
-    """Distil, and probe at eight places on the way; probing does not count as time."""
-    distiller = Distiller(backbone, bank, method, seed=settings.seed)
-    stops = {max(1, round(method.steps * part / 8)) for part in range(1, 9)}
+def run(ground: Ground, way: str, changes: dict[str, Any], seed: int) -> list[Point]:
+    """Distil, and probe at some places on the way; probing does not count as time."""
+    ground, changes = _changed(ground, changes)
+    method = replace(ground.params.method, **changes)
+    distiller = Distiller(ground.backbone, real_bank(ground.cache, method), method, seed=seed)
+    stops = {max(1, round(method.steps * part / _PARTS)) for part in range(1, _PARTS + 1)}
     points: list[Point] = []
     spent = 0.0
     mark = time.perf_counter()
@@ -90,57 +124,102 @@ def curve(
         with torch.no_grad():
             images = distiller.state.images.render().cpu()
         sets = {"distilled": [LabeledImages(images, distiller.labels)]}
-        size = method.input_size
-        found = evaluate_sets(backbone, cache, sets, settings.probe, input_size=size, seed=settings.seed)
-        accuracies = found["distilled"]["top1"]
-        points.append((name, step + 1, spent, sum(accuracies) / len(accuracies)))
+        size, spec = method.input_size, ground.params.probe
+        found = evaluate_sets(ground.backbone, ground.cache, sets, spec, input_size=size, seed=seed)
+        points.append(Point(way, seed, step + 1, spent, statistics.fmean(found["distilled"]["top1"][0])))
         mark = time.perf_counter()
 
     distiller.run(watch)
     return points
 
 
-def draw(points: list[Point], path: Path) -> None:
-    """Accuracy against steps and against seconds, one line per way."""
-    import matplotlib as mpl
+def last_points(points: list[Point]) -> dict[str, list[Point]]:
+    """The last probe of every run, by way."""
+    found: dict[str, dict[int, Point]] = {}
+    for point in points:
+        found.setdefault(point.way, {})[point.seed] = point
+    return {way: list(runs.values()) for way, runs in found.items()}
 
-    mpl.use("Agg")
-    from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.5), sharey=True, layout="constrained")
-    for name in dict.fromkeys(point[0] for point in points):
-        own = [point for point in points if point[0] == name]
-        for panel, column in zip(panels, (1, 2), strict=True):
-            panel.plot([point[column] for point in own], [point[3] for point in own], marker="o", label=name)
+def in_words(points: list[Point]) -> str:
+    """A Markdown table: mean ± sample standard deviation over distillations of every way."""
+    lines = ["| way | steps | seconds | top-1 on held-out training images, % |", "|---|---:|---:|---:|"]
+    for way, runs in last_points(points).items():
+        found = [point.top1 for point in runs]
+        spread = f" ± {statistics.stdev(found):.1f}" if len(found) > 1 else ""
+        seconds = statistics.fmean(point.seconds for point in runs)
+        lines.append(f"| {way} | {runs[0].steps} | {seconds:.0f} | {statistics.fmean(found):.1f}{spread} |")
+    return "\n".join(lines)
+
+
+def draw(points: list[Point], title: str, path: Path) -> None:
+    """Accuracy against steps and against seconds, one line per way; bars are standard deviations."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for way in dict.fromkeys(point.way for point in points):
+        own = [point for point in points if point.way == way]
+        stages = [
+            [point for point in own if point.steps == steps] for steps in sorted({p.steps for p in own})
+        ]
+        means = [statistics.fmean(point.top1 for point in stage) for stage in stages]
+        spread = [
+            statistics.stdev([point.top1 for point in stage]) if len(stage) > 1 else 0.0 for stage in stages
+        ]
+        for panel, key in zip(panels, ("steps", "seconds"), strict=True):
+            x = [statistics.fmean(getattr(point, key) for point in stage) for stage in stages]
+            panel.errorbar(x, means, yerr=spread, marker="o", markersize=4, capsize=2, label=way)
     for panel, label in zip(panels, ("steps", "seconds"), strict=True):
         panel.set_xlabel(label)
-    panels[0].set_ylabel("probe top-1 (%)")
+    panels[0].set_ylabel("top-1 on held-out training images (%)")
     panels[1].legend()
+    figure.suptitle(title, fontsize=10)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
-    pyplot.close(figure)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--suite", type=Path, default=Path("suites/embedded.yaml"))
+    parser.add_argument("--dataset", default="shapes")
+    parser.add_argument("--backbone", default="lite0")
+    parser.add_argument("--seeds", type=int, default=3, help="distillations of every way")
+    parser.add_argument("--seconds", type=float, default=45, help="for the steps of each run")
+    parser.add_argument("--vary", nargs="+", metavar=("KEY", "VALUE"), help="a setting and its values")
+    parser.add_argument("--share", type=float, default=0.25, help="of the training images that is held out")
+    parser.add_argument("--epochs", type=int, default=300, help="of each probe")
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Measure, write the points and draw them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=45, help="for the steps of each way")
-    parser.add_argument("--epochs", type=int, default=300, help="of each probe")
-    parser.add_argument("--out", type=Path, default=Path("docs"))
-    parser.add_argument("--workers", type=int, default=2, help="processes that decode images")
-    arguments = parser.parse_args()
-    settings = params()
-    settings = replace(settings, probe=replace(settings.probe, epochs=arguments.epochs, view_rounds=20))
-    backbone, cache = prepare(settings, arguments.workers)
-    bank = RealBank(cache.real_views, cache.train_labels, cache.classes)
+    """Measure, print a table, and of the four ways write the points and draw them."""
+    arguments = _arguments()
+    params = parse_params(YAML(typ="safe").load(arguments.suite.read_text(encoding="utf-8")))
+    params = replace(params, probe=replace(params.probe, epochs=arguments.epochs, view_rounds=50))
+    ways = WAYS
+    if arguments.vary:
+        key, *values = arguments.vary
+        ways = {f"{key} = {value}": {key: json.loads(value)} for value in values}
+        most = max(change.get("real_rounds", 0) for change in ways.values())
+        params = replace(params, real_rounds=max(params.real_rounds, most))
+    ground = prepare(params, arguments.dataset, arguments.backbone, arguments.share, arguments.workers)
     points: list[Point] = []
-    for name, changes in WAYS.items():
-        method = planned(replace(settings.method, **changes), bank, backbone, arguments.seconds)
-        points += curve(name, method, bank, backbone, cache, settings)
-        print(f"{name}: {points[-1][1]} steps in {points[-1][2]:.0f} s, top-1 {points[-1][3]:.1f} %")
-    lines = [f"{name},{step},{spent:.2f},{top1:.2f}" for name, step, spent, top1 in points]
-    write_text(arguments.out / "variance.csv", "\n".join(["way,steps,seconds,top1", *lines]) + "\n")
-    draw(points, arguments.out / "variance.png")
+    for way, changes in ways.items():
+        timed = {} if arguments.vary else _steps_within(ground, changes, arguments.seconds)
+        for seed in range(arguments.seeds):
+            points += run(ground, way, {**changes, **timed}, seed)
+            print(f"{way}, seed {seed}: {points[-1].top1:.1f} % after {points[-1].seconds:.0f} s", flush=True)
+    print(f"\n{in_words(points)}")
+    if not arguments.vary:
+        title = f"{arguments.dataset} ({params.suite}), {arguments.backbone}, {arguments.seeds} distillations"
+        lines = [f"{p.way},{p.seed},{p.steps},{p.seconds:.2f},{p.top1:.2f}" for p in points]
+        write_text(arguments.out / "variance.csv", "\n".join(["way,seed,steps,seconds,top1", *lines]) + "\n")
+        draw(points, title, arguments.out / "variance.png")
 
 
 if __name__ == "__main__":
