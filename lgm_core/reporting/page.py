@@ -2,6 +2,7 @@
 
 index.html                 the page; works from a file and from any web server, without requests to others
 style.css, script.js       how it looks, and the gallery's filters
+method.svg                 Figure 2, the method as a diagram
 gallery.js                 what the gallery shows
 cells/…                    the cells' JSON, each with its run's time and memory
 pictures/…                 distilled images and their neighbours, large ones reduced
@@ -28,7 +29,7 @@ from lgm_core.reporting.tables import TABLES, Table, assemble, table_of
 from lgm_core.settings.params import Params
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_PAGES = ("index.html", "style.css", "script.js", "gallery.js")
+_PAGES = ("index.html", "style.css", "script.js", "gallery.js", "method.svg")
 _FILTERS = {"dataset": "Data set", "source": "Model", "variant": "Variant", "class": "Class"}
 _LARGEST_SIDE = 160
 _CHART = (120, 36)

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
@@ -227,3 +228,13 @@ def test_a_copied_cell_holds_all_that_the_cell_held(report: Path, whole: Results
             copied = read_json(report / "cells" / place.relative_to(whole.layout.results))
             assert copied.items() >= read_json(place).items()
             assert copied["run"] == read_json(cell.run(run.verb))
+
+
+def test_the_method_is_shown_as_a_diagram(report: Path) -> None:
+    drawn = (report / "method.svg").read_bytes()
+    root = ElementTree.fromstring(drawn)
+    named = {element.get("id") for element in root if element.tag.endswith(("title", "desc"))}
+    assert named == set(str(root.get("aria-labelledby")).split())
+    assert b"href" not in drawn
+    assert '<img src="method.svg" alt="Figure 2.' in page_of(report)
+    assert drawn == (Path(__file__).resolve().parents[2] / "docs/images/method.svg").read_bytes()
