@@ -31,8 +31,10 @@ def main(dataset: str, backbone: str) -> None:
         seed=derive_seed(params.seed, "random images", dataset),
     )
     seed = derive_seed(params.seed, "baselines", dataset, backbone)
-    accuracies = evaluate_full(cache, params.probe, seed=seed, device=machine.device)
+    training = measurement.part("probe on all images", params.probe.seeds)
+    accuracies = evaluate_full(cache, params.probe, seed=seed, device=machine.device, training=training)
     facts = {"dataset": dataset, "backbone": backbone, "ipc": params.method.ipc, "seed": params.seed}
+    facts["images"] = len(cache.train_labels)
     facts |= full_probe_facts(params.probe)
     write_json(cell.baselines, {**facts, **accuracies, "selection": selection})
     measurement.write(cell.run("baselines"))

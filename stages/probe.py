@@ -9,7 +9,7 @@ if __name__ == "__main__":
     run_shared_stage("probe", __doc__, "dataset source [variant]", {"--images": "probe_images"})
 
 from lgm_core.evaluation.neighbors import find_neighbors, save_neighbors
-from lgm_core.evaluation.small_sets import RANDOM, evaluate_sets, probe_facts
+from lgm_core.evaluation.small_sets import RANDOM, evaluate_sets, probe_count, probe_facts
 from lgm_core.features.cache import load_features
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
@@ -23,10 +23,7 @@ from stages.progress import progress_bar
 
 
 def main(dataset: str, source: str, variant: str = "") -> None:
-    """Evaluate what `source` distilled on all backbones; if not a variant, the images it chooses too.
-
-    Random, which nobody chooses, is evaluated on `source` itself.
-    """
+    """Evaluate what `source` distilled, and real images it chooses, on all backbones; Random on itself."""
     params = read_params()
     machine = read_machine()
     ranks = own_ranks()
@@ -48,7 +45,8 @@ def main(dataset: str, source: str, variant: str = "") -> None:
         sets = {"distilled": distilled, **shown}
         seed = derive_seed(params.seed, "probe", dataset, source, target)
         how = {"input_size": size, "seed": seed, "draws": (RANDOM,)}
-        with progress_bar(sum(map(len, sets.values())), f"probe {dataset} on {target}", "sets") as bar:
+        bar = progress_bar(sum(map(len, sets.values())), f"probe {dataset} on {target}", "sets")
+        with bar, measurement.part(f"probe on {target}", probe_count(sets, params.probe)):
             targets[target] = evaluate_sets(seen, cache, sets, params.probe, **how, progress=bar.update)
     every = {"targets": {target: runs for part in ranks.collect(targets) for target, runs in part.items()}}
     if ranks.first:

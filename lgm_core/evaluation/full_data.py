@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -20,7 +21,12 @@ _FULL_PROBE_SETTINGS = (
 
 
 def evaluate_full(
-    cache: FeatureCache, spec: ProbeSettings, *, seed: int, device: torch.device | str = "cpu"
+    cache: FeatureCache,
+    spec: ProbeSettings,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    training: AbstractContextManager[Any] | None = None,
 ) -> dict[str, Any]:
     """Probe on all training images, and the ceilings on their centre views; accuracies in percent.
 
@@ -29,6 +35,7 @@ def evaluate_full(
         spec: probe settings; `full_epochs` passes over the cached training views.
         seed: root of the draws.
         device: where the heads are trained.
+        training: entered while they are.
 
     Returns:
         `full` with one entry per seed under `top1` (and `top5`, `balanced`, `worst_group`), `majority`, what
@@ -37,14 +44,15 @@ def evaluate_full(
     device = torch.device(device)
     kept, validation = hold_out(cache.train, cache.train_labels, spec, seed)
     views = TrainingViews(cache.full_views[:, kept].to(device), cache.train_labels[kept].to(device))
-    heads = train_heads(
-        [views] * spec.seeds,
-        len(cache.classes),
-        spec,
-        epochs=spec.full_epochs,
-        seeds=[derive_seed(seed, "full", number) for number in range(spec.seeds)],
-        validation=None if validation is None else validation.to(device),
-    )
+    with training or nullcontext():
+        heads = train_heads(
+            [views] * spec.seeds,
+            len(cache.classes),
+            spec,
+            epochs=spec.full_epochs,
+            seeds=[derive_seed(seed, "full", number) for number in range(spec.seeds)],
+            validation=None if validation is None else validation.to(device),
+        )
     samples = [part.to(device) for part in (cache.train, cache.train_labels, cache.test, cache.test_labels)]
     return {
         "full": accuracies(

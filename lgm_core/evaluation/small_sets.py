@@ -126,6 +126,11 @@ def evaluate_sets(
     return found
 
 
+def probe_count(sets: dict[str, list[LabeledImages]], spec: ProbeSettings) -> int:
+    """How many probes are trained on such sets: `spec.seeds` on each, one on a random draw."""
+    return sum(len(members) * (1 if name == RANDOM else spec.seeds) for name, members in sets.items())
+
+
 def _accuracies(
     runs: list[_Run], cache: FeatureCache, spec: ProbeSettings, seed: int
 ) -> dict[str, list[float]]:

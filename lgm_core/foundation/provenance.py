@@ -10,6 +10,8 @@ import platform
 import resource
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +56,16 @@ class Measurement:
     def __init__(self, device: torch.device | str) -> None:
         self.device = torch.device(device)
         self.started = time.perf_counter()
+        self.parts: dict[str, float] = {}
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+
+    @contextmanager
+    def part(self, name: str, count: int) -> Iterator[None]:
+        """Note the seconds that each of `count` equal things takes which the block does together."""
+        started = time.perf_counter()
+        yield
+        self.parts[name] = round((time.perf_counter() - started) / count, 4)
 
     def _peak_mib(self) -> float:
         if self.device.type == "cuda":
@@ -72,5 +82,6 @@ class Measurement:
                 "seconds": round(taken, 2),
                 "peak_memory_mib": round(self._peak_mib(), 1),
                 "device": self.device.type,
+                **({"parts": self.parts} if self.parts else {}),
             },
         )

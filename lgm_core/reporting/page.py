@@ -24,6 +24,7 @@ from lgm_core.foundation.store import read_json, replacing_folder, write_json, w
 from lgm_core.reporting.blocks import METHOD
 from lgm_core.reporting.figures import FIGURES, figure_caption, shown_datasets
 from lgm_core.reporting.results import Results
+from lgm_core.reporting.spent import spent
 from lgm_core.reporting.table_formats import best_rows, format_value, heading_of, reported_lines, title_of
 from lgm_core.reporting.tables import TABLES, Table, assemble, table_of
 from lgm_core.settings.params import Params
@@ -225,6 +226,7 @@ class _Report:
             "filters": _FILTERS,
             "runs": runs,
             "totals": totals,
+            "spent": spent(self.results, self.params),
             "settings": flat_settings(asdict(self.params)),
             "link": self.link,
         }

@@ -122,6 +122,10 @@ class Results:
         path = self.layout.cell(dataset, backbone).baselines
         return Value(_found(path, *keys), origin=path)
 
+    def image_count(self, dataset: str, backbone: str) -> int:
+        """How many training images there are."""
+        return _found(self.layout.cell(dataset, backbone).baselines, "images")
+
     def best_of_all_images(self, dataset: str, backbone: str) -> Value:
         """The better of the full probe and of ridge, which shares are taken of."""
         return max(

@@ -45,6 +45,18 @@ def test_a_run_is_measured_from_the_beginning(tmp_path: Path, monkeypatch: pytes
     assert 50 < measured["peak_memory_mib"] < 10**6
 
 
+def test_parts_of_a_run_are_noted_for_one_of_several_equal_things(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 10.0, 13.0, 20.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    measurement = Measurement("cpu")
+    with measurement.part("probe", 4):
+        pass
+    measurement.write(tmp_path / "run.json")
+    assert read_json(tmp_path / "run.json")["parts"] == {"probe": 0.75}
+
+
 def test_a_time_that_was_measured_elsewhere_goes_before(tmp_path: Path) -> None:
     Measurement(torch.device("cpu")).write(tmp_path / "run.json", seconds=12.0)
     assert read_json(tmp_path / "run.json")["seconds"] == 12

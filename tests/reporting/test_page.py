@@ -86,7 +86,8 @@ def test_a_number_links_to_its_cell_with_seed_time_and_settings(report: Path) ->
     assert '<a href="cells/pets/probe/a.json">51.0 ± 1.0</a>' in page_of(report)
     cell = json.loads((report / "cells/pets/ablation/probe/b/no_pyramid.json").read_text(encoding="utf-8"))
     assert cell["seed"] == 7
-    assert cell["run"] == {"seconds": 1.5, "peak_memory_mib": 100.0, "device": "cpu"}
+    measured = {"seconds": 1.5, "peak_memory_mib": 100.0, "device": "cpu"}
+    assert cell["run"] == {**measured, "parts": {"probe on b": 0.25}}
     assert cell["distilled"]["classes"] == list(CLASSES)
     assert cell["targets"]["a"]["distilled"]["top1"] == [SEEDS]
 
@@ -228,6 +229,11 @@ def test_a_copied_cell_holds_all_that_the_cell_held(report: Path, whole: Results
             copied = read_json(report / "cells" / place.relative_to(whole.layout.results))
             assert copied.items() >= read_json(place).items()
             assert copied["run"] == read_json(cell.run(run.verb))
+
+
+def test_the_page_says_what_training_on_little_saves(report: Path) -> None:
+    row = "<td>a</td><td>2</td><td>2,345</td><td>2</td><td>0.25</td><td>0.75</td><td>2</td>"
+    assert f'<tr><th scope="row">pets</th>{row}</tr>' in page_of(report)
 
 
 def test_the_method_is_shown_as_a_diagram(report: Path) -> None:

@@ -45,6 +45,8 @@ def write_whole(layout: Layout, settings: Params) -> None:
     """Hand-made results, pictures, tables and figures of those settings."""
     for run in all_runs(settings):
         measured = {"seconds": 1.5, "peak_memory_mib": 100.0, "device": "cpu"}
+        if part := {"probe": f"probe on {run.backbone}", "baselines": "probe on all images"}.get(run.verb):
+            measured["parts"] = {part: 0.25 if run.verb == "probe" else 0.75}
         write_json(layout.cell(run.dataset, run.backbone, run.variant).run(run.verb), measured)
     for run in distilled_runs(settings):
         write_distilled(layout, run, settings)
@@ -52,7 +54,7 @@ def write_whole(layout: Layout, settings: Params) -> None:
         for model in NETS:
             ceilings = {"nearest_class_mean": 60.0, "ridge": 65.0}
             majority = {"top1": 70.0, "balanced": 50.0, "worst_group": 0.0}
-            full = {"full": dict.fromkeys(MEASURES, SEEDS), "majority": majority, **ceilings}
+            full = {"full": dict.fromkeys(MEASURES, SEEDS), "majority": majority, "images": 2345, **ceilings}
             write_json(layout.cell(dataset, model).baselines, full)
         matrix = {a: dict.fromkeys(NETS, 0.5) for a in NETS}
         write_json(layout.cell(dataset).alignment, {"matrix": matrix, **ALIGNED_WITH})
