@@ -151,12 +151,12 @@ class FewViews:
 
         forward, most = FrozenBackbone.forward, self.views
 
-        def limited(backbone: FrozenBackbone, images: Any) -> Any:
+        def limited(backbone: FrozenBackbone, images: Any, **options: Any) -> Any:
             if len(images) > most:
                 raise RuntimeError(
                     "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
                 )
-            return forward(backbone, images)
+            return forward(backbone, images, **options)
 
         FrozenBackbone.forward = limited  # type: ignore[method-assign]
 
