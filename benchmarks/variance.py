@@ -1,146 +1,288 @@
-"""What more heads and more real samples per step are worth at equal time: python -m benchmarks.variance
+"""What settings are worth, told without the test images: python -m benchmarks.variance
 
-Distils the embedded suite's shapes with EfficientNet-Lite0 in four ways, each for the same number of seconds
-(from its own measured time per step), and probes the images on the way. Writes docs/variance.{png,csv}.
+A quarter of the training images is held out and probed on; the rest is distilled from, again and again from
+other draws. Compared are one and eight heads, each with a batch of 100 real images and with the whole bank,
+at equal time (its own measured time per step says how many steps each makes); or, with --vary, values of
+one setting at the method's own steps. Writes docs/variance.{csv,png}, with --vary
+docs/variance_<setting>.{csv,png}, and prints a table.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from ruamel.yaml import YAML
 
-from benchmarks.cases import params
-from lgm_core.data.sources import load_splits
+from benchmarks.held_out import held_out_features
+from benchmarks.measure import interleaved, table
 from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets
 from lgm_core.features.cache import FeatureCache
-from lgm_core.features.extraction import extract_features
+from lgm_core.foundation.errors import SettingError
+from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.store import replacing, write_text
 from lgm_core.method.distiller import Distiller
-from lgm_core.method.real import RealBank
-from lgm_core.models.cpu.allocator import keep_freed_memory
+from lgm_core.method.real import RealBank, real_bank
 from lgm_core.models.frozen import FrozenBackbone
-from lgm_core.models.libraries import open_backbone
-from lgm_core.settings.method import WHOLE_BANK, MethodSettings
+from lgm_core.reporting.plots import color_and_marker
+from lgm_core.settings.checks import integer
+from lgm_core.settings.evaluation import ProbeSettings
+from lgm_core.settings.method import NO_AUGMENTATION, WHOLE_BANK, MethodSettings, with_overrides
 from lgm_core.settings.params import Params
+from stages.backbones import opened
+from stages.machine import read_machine
+from stages.params import read_params
 
+SUITE = Path(__file__).parent.parent / "suites" / "embedded.yaml"
 WAYS = {
     "1 head, batch of 100": {"head_draws": 1, "real_batch": 100},
     "8 heads, batch of 100": {"head_draws": 8, "real_batch": 100},
     "1 head, whole bank": {"head_draws": 1, "real_batch": WHOLE_BANK},
     "8 heads, whole bank": {"head_draws": 8, "real_batch": WHOLE_BANK},
 }
-Point = tuple[str, int, float, float]
-"""Way, steps done, seconds spent on them, top-1 in percent."""
+ROUNDS = "real_rounds"
+"""The one setting that is no setting of the method: so many of the cached rounds make the bank."""
+STOPS = 8
 
 
-def prepare(settings: Params, workers: int) -> tuple[FrozenBackbone, FeatureCache]:
-    """The backbone and the features of the data set."""
-    keep_freed_memory()
-    backbone = open_backbone(
-        settings.backbones["lite0"],
-        input_size=settings.method.input_size,
-        normalization=settings.normalization,
-        device="cuda" if torch.cuda.is_available() else "cpu",
-        precision="auto",
-    )
-    splits = load_splits(settings.datasets["shapes"], Path("data"))
-    return backbone, extract_features(
-        backbone, splits, settings.features(), seed=settings.seed, workers=workers
-    )
+@dataclass(frozen=True)
+class Candidate:
+    """What is compared with others.
+
+    Attributes:
+        name: in table and figure.
+        method: its settings.
+        rounds: of the cached views, the first so many.
+    """
+
+    name: str
+    method: MethodSettings
+    rounds: int
 
 
-def planned(
-    method: MethodSettings, bank: RealBank, backbone: FrozenBackbone, seconds: float
-) -> MethodSettings:
-    """The method with as many steps as fit into the time, growing at the same shares of them."""
-    trial = Distiller(backbone, bank, replace(method, pyramid_start=method.resolution), seed=0)
-    trial.step()
-    start = time.perf_counter()
-    for _ in range(4):
-        trial.step().item()
-    steps = max(2, int(seconds * 4 / (time.perf_counter() - start)))
-    interval = max(1, round(steps * method.growth_interval / method.steps))
-    return replace(method, steps=steps, growth_interval=interval)
+@dataclass(frozen=True)
+class Point:
+    """A probe on the way of one distillation.
+
+    Attributes:
+        name: of the candidate.
+        draw: number of the distillation.
+        steps, seconds: until then; probing does not count.
+        top1: on the held-out images in percent, the mean over the probe's seeds.
+    """
+
+    name: str
+    draw: int
+    steps: int
+    seconds: float
+    top1: float
 
 
-def curve(
-    name: str,
-    method: MethodSettings,
-    bank: RealBank,
-    backbone: FrozenBackbone,
-    cache: FeatureCache,
-    settings: Params,
-) -> list[Point]:
-    """Distil, and probe at eight places on the way; probing does not count as time."""
-    distiller = Distiller(backbone, bank, method, seed=settings.seed)
-    stops = {max(1, round(method.steps * part / 8)) for part in range(1, 9)}
-    points: list[Point] = []
-    spent = 0.0
-    mark = time.perf_counter()
+@dataclass(frozen=True)
+class Bench:
+    """What all candidates have in common.
 
-    def watch(step: int, loss: float) -> None:
-        nonlocal spent, mark
-        if step + 1 not in stops:
-            return
-        spent += time.perf_counter() - mark
+    Attributes:
+        backbone: on the device to use.
+        cache: features of training images, held-out ones in place of test images.
+        probe: how the images are evaluated.
+        seed: root of all draws; distillation i of every candidate has the same.
+        micro_batch: most views in the backbone at once, if limited.
+    """
+
+    backbone: FrozenBackbone
+    cache: FeatureCache
+    probe: ProbeSettings
+    seed: int
+    micro_batch: int | None = None
+
+    def distiller(self, candidate: Candidate, draw: int) -> Distiller:
+        """The candidate at its beginning."""
+        bank = real_bank(self.cache, candidate.method)
+        bank = RealBank(bank.views[: candidate.rounds], bank.labels, bank.classes)
+        seed = derive_seed(self.seed, "distillation", draw)
+        return Distiller(self.backbone, bank, candidate.method, seed=seed, micro_batch=self.micro_batch)
+
+    def top1(self, distiller: Distiller) -> float:
+        """Accuracy of probes that are trained on the images as they are now."""
         with torch.no_grad():
             images = distiller.state.images.render().cpu()
         sets = {"distilled": [LabeledImages(images, distiller.labels)]}
-        size = method.input_size
-        found = evaluate_sets(backbone, cache, sets, settings.probe, input_size=size, seed=settings.seed)
-        accuracies = found["distilled"]["top1"]
-        points.append((name, step + 1, spent, sum(accuracies) / len(accuracies)))
+        size = distiller.method.input_size
+        found = evaluate_sets(self.backbone, self.cache, sets, self.probe, input_size=size, seed=self.seed)
+        return statistics.fmean(found["distilled"]["top1"][0])
+
+    def curve(self, candidate: Candidate, draw: int) -> list[Point]:
+        """Distil, and probe at eight places on the way."""
+        distiller = self.distiller(candidate, draw)
+        steps = candidate.method.steps
+        stops = [max(1, round(steps * part / STOPS)) for part in range(1, STOPS + 1)]
+        points: list[Point] = []
+        spent = 0.0
         mark = time.perf_counter()
 
-    distiller.run(watch)
-    return points
+        def probe() -> None:
+            nonlocal spent, mark
+            done = distiller.state.step
+            if done < stops[0]:
+                return
+            spent += time.perf_counter() - mark
+            stops[:] = [stop for stop in stops if stop > done] or [steps + 1]
+            points.append(Point(candidate.name, draw, done, spent, self.top1(distiller)))
+            mark = time.perf_counter()
+
+        distiller.run(keep=probe)
+        return points
 
 
-def draw(points: list[Point], path: Path) -> None:
-    """Accuracy against steps and against seconds, one line per way."""
+def at_equal_time(bench: Bench, method: MethodSettings, rounds: int, seconds: float) -> list[Candidate]:
+    """The four ways, each with as many steps as fit into the time, growing at the same shares of them."""
+    ways = [Candidate(name, replace(method, **changes), rounds) for name, changes in WAYS.items()]
+    trials = {}
+    for way in ways:
+        whole = replace(way, method=replace(way.method, pyramid_start=method.resolution))
+        trials[way.name] = bench.distiller(whole, 0).step
+    measured = interleaved(trials, rounds=10, device=bench.backbone.device)
+    planned = []
+    for way in ways:
+        steps = max(2, int(seconds / measured[way.name].seconds))
+        interval = max(1, round(steps * method.growth_interval / method.steps))
+        planned.append(replace(way, method=replace(way.method, steps=steps, growth_interval=interval)))
+    return planned
+
+
+def varied(method: MethodSettings, rounds: int, key: str, values: Sequence[Any]) -> list[Candidate]:
+    """The method with every value of one of its settings, or of `real_rounds`.
+
+    Raises:
+        InputError: if there is no such setting, a value is out of range, or all candidates share it.
+    """
+    if key != ROUNDS:
+        return [Candidate(f"{key} {value}", with_overrides(method, {key: value}), rounds) for value in values]
+    if method.augment == NO_AUGMENTATION:
+        raise SettingError(ROUNDS, values, "no values, for without augmentation all rounds are the same")
+    check = integer(1)
+    return [Candidate(f"{key} {value}", method, check(value, key)) for value in values]
+
+
+def last_points(points: list[Point]) -> dict[str, list[Point]]:
+    """Candidate → the last point of each of its distillations."""
+    ends = {(point.name, point.draw): point for point in points}
+    return {name: [end for end in ends.values() if end.name == name] for name, _ in ends}
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation; 0 of a single value."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def summary(points: list[Point]) -> str:
+    """A row for every candidate, in Markdown."""
+    rows = []
+    for name, ends in last_points(points).items():
+        mean, deviation = mean_and_deviation([end.top1 for end in ends])
+        told = f"{mean:.1f} ± {deviation:.1f}" if len(ends) > 1 else f"{mean:.1f}"
+        seconds = statistics.fmean(end.seconds for end in ends)
+        rows.append([name, str(ends[0].steps), f"{seconds:.0f}", str(len(ends)), told])
+    return table(["candidate", "steps", "seconds", "distillations", "top-1 on held-out images, %"], rows)
+
+
+def draw(points: list[Point], title: str, path: Path) -> None:
+    """Accuracy against steps and against seconds: a line for every candidate, its deviation as a band."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.5), sharey=True, layout="constrained")
-    for name in dict.fromkeys(point[0] for point in points):
-        own = [point for point in points if point[0] == name]
-        for panel, column in zip(panels, (1, 2), strict=True):
-            panel.plot([point[column] for point in own], [point[3] for point in own], marker="o", label=name)
+    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
+    for number, name in enumerate(dict.fromkeys(point.name for point in points)):
+        color, marker = color_and_marker(number)
+        stops: dict[int, list[Point]] = {}
+        for point in points:
+            if point.name == name:
+                stops.setdefault(point.steps, []).append(point)
+        found = [mean_and_deviation([one.top1 for one in stop]) for stop in stops.values()]
+        low, high = [mean - std for mean, std in found], [mean + std for mean, std in found]
+        spent = [statistics.fmean(one.seconds for one in stop) for stop in stops.values()]
+        for panel, across in zip(panels, (list(stops), spent), strict=True):
+            panel.plot(across, [mean for mean, _ in found], color=color, marker=marker, ms=4, label=name)
+            panel.fill_between(across, low, high, color=color, alpha=0.15, linewidth=0)
     for panel, label in zip(panels, ("steps", "seconds"), strict=True):
         panel.set_xlabel(label)
-    panels[0].set_ylabel("probe top-1 (%)")
-    panels[1].legend()
+        panel.grid(color="#dddddd", linewidth=0.5)
+    panels[0].set_ylabel("probe top-1 on held-out\ntraining images (%)")
+    panels[1].legend(frameon=False)
+    figure.suptitle(title, fontsize="medium")
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
     pyplot.close(figure)
 
 
-def main() -> None:
-    """Measure, write the points and draw them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=45, help="for the steps of each way")
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    about = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m benchmarks.variance", None, __doc__, formatter_class=about)
+    parser.add_argument("--suite", type=Path, default=SUITE, help="params file with all other settings")
+    parser.add_argument("--dataset", default="shapes", help="one of its data sets")
+    parser.add_argument("--backbone", default="lite0", help="one of its backbones")
+    parser.add_argument("--seeds", type=int, default=3, help="distillations of every candidate")
+    parser.add_argument("--seconds", type=float, default=20, help="for the steps of each of them")
+    parser.add_argument("--vary", nargs="+", metavar=("KEY", "VALUE"), help="a setting and its values")
+    parser.add_argument("--share", type=float, default=0.25, help="of the training images, held out")
     parser.add_argument("--epochs", type=int, default=300, help="of each probe")
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    parser.add_argument("--workers", type=int, default=2, help="processes that decode images")
-    arguments = parser.parse_args()
-    settings = params()
-    settings = replace(settings, probe=replace(settings.probe, epochs=arguments.epochs, view_rounds=20))
-    backbone, cache = prepare(settings, arguments.workers)
-    bank = RealBank(cache.real_views, cache.train_labels, cache.classes)
+    return parser.parse_args(arguments)
+
+
+def prepare(asked: argparse.Namespace, settings: Params, rounds: int) -> Bench:
+    """The backbone, and the features of the data set's training images."""
+    machine = read_machine()
+    if asked.dataset not in settings.datasets:
+        raise SettingError("dataset", asked.dataset, f"one of {', '.join(settings.datasets)}")
+    backbone = opened(settings, asked.backbone, machine)
+    cache = held_out_features(
+        backbone,
+        settings.datasets[asked.dataset],
+        machine.data_root,
+        replace(settings.features(), real_rounds=rounds, full_view_rounds=0),
+        share=asked.share,
+        seed=settings.seed,
+        workers=machine.workers,
+    )
+    views = max(settings.probe.seeds, 20)
+    probe = replace(settings.probe, epochs=asked.epochs, view_rounds=views)
+    return Bench(backbone, cache, probe, settings.seed, machine.micro_batch)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, write the points, draw them and print what came out."""
+    asked = parsed(arguments)
+    settings = read_params(asked.suite)
+    method = settings.for_dataset(asked.dataset)
+    rounds = settings.real_rounds
+    key, *texts = asked.vary or [""]
+    candidates = varied(method, rounds, key, [YAML(typ="safe").load(text) for text in texts]) if key else []
+    bench = prepare(asked, settings, max([rounds, *(one.rounds for one in candidates)]))
+    compared = candidates or at_equal_time(bench, method, rounds, asked.seconds)
     points: list[Point] = []
-    for name, changes in WAYS.items():
-        method = planned(replace(settings.method, **changes), bank, backbone, arguments.seconds)
-        points += curve(name, method, bank, backbone, cache, settings)
-        print(f"{name}: {points[-1][1]} steps in {points[-1][2]:.0f} s, top-1 {points[-1][3]:.1f} %")
-    lines = [f"{name},{step},{spent:.2f},{top1:.2f}" for name, step, spent, top1 in points]
-    write_text(arguments.out / "variance.csv", "\n".join(["way,steps,seconds,top1", *lines]) + "\n")
-    draw(points, arguments.out / "variance.png")
+    for number in range(asked.seeds):  # in turns, so that whatever else the machine does hits all alike
+        for candidate in compared:
+            points += bench.curve(candidate, number)
+    path = asked.out / ("_".join(filter(None, ("variance", key))) + ".csv")
+    lines = [f'"{one.name}",{one.draw},{one.steps},{one.seconds:.2f},{one.top1:.2f}' for one in points]
+    write_text(path, "\n".join(["candidate,distillation,steps,seconds,top1", *lines]) + "\n")
+    what = "at its own steps" if key else "at equal time"
+    title = (
+        f"Suite {settings.suite}: {asked.dataset}, {asked.backbone}, {what}; {asked.seeds} distillations each"
+    )
+    draw(points, title, path.with_suffix(".png"))
+    print(f"{title}\n\n{summary(points)}")
 
 
 if __name__ == "__main__":
