@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from torch import nn
 from benchmarks.cases import ONE_BATCH, Case, params
 from benchmarks.measure import flops, interleaved, interleaved_processes, table
 from benchmarks.straightforward import MEAN, STD, Straightforward, augmented, probe
-from benchmarks.variance import draw
 from lgm_core.method.gradients import head_gradient, matching_loss
 from lgm_core.method.pyramid import SyntheticImages
 from lgm_core.models.frozen import FrozenBackbone
@@ -127,8 +125,3 @@ def test_a_case_has_a_step_on_random_weights_and_features() -> None:
     assert (distiller.method.head_draws, distiller.method.real_batch) == (1, "views")
     assert distiller.method.view_count(3) == 6
     assert 0 < float(distiller.step()) < 2
-
-
-def test_the_variance_figure_is_a_picture(tmp_path: Path) -> None:
-    draw([("one", 1, 0.5, 10.0), ("one", 2, 1.0, 20.0), ("two", 1, 0.5, 15.0)], tmp_path / "figure.png")
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
