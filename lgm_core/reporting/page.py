@@ -3,6 +3,7 @@
 index.html                 the page; works from a file and from any web server, without requests to others
 style.css, script.js       how it looks, and the gallery's filters
 gallery.js                 what the gallery shows
+method.svg                 Figure 2
 cells/…                    the cells' JSON, each with its run's time and memory
 pictures/…                 distilled images and their neighbours, large ones reduced
 tables/…, figures/…        as files
@@ -29,6 +30,7 @@ from lgm_core.settings.params import Params
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PAGES = ("index.html", "style.css", "script.js", "gallery.js")
+_DIAGRAM = _TEMPLATES / "method.svg"
 _FILTERS = {"dataset": "Data set", "source": "Model", "variant": "Variant", "class": "Class"}
 _LARGEST_SIDE = 160
 _CHART = (120, 36)
@@ -291,3 +293,4 @@ def write_report(results: Results, params: Params, captions: Mapping[str, str], 
         context = _Report(results, params, captions, new).context()
         for page in _PAGES:
             write_text(new / page, environment.get_template(page).render(context))
+        _copy(_DIAGRAM, new)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html.parser
 import json
 import re
+import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,22 @@ def test_the_gallery_names_every_distilled_image(report: Path, settings: Params)
     assert len(entries) == len(CLASSES) * len(list(distilled_runs(settings)))
     assert {entry["variant"] for entry in entries} == {"method", "no_pyramid", "one"}
     assert {entry["class"] for entry in entries} == set(CLASSES)
+
+
+def test_the_method_is_a_diagram_above_the_tables_that_needs_nothing_else(report: Path) -> None:
+    text = page_of(report)
+    assert text.index('src="method.svg"') < text.index("Figure 2. The method") < text.index('id="tables"')
+    content = (report / "method.svg").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(content)
+    name = "{http://www.w3.org/2000/svg}"
+    assert root.tag == f"{name}svg"
+    told = {entry.get("id"): entry.text for entry in root if entry.tag in (f"{name}title", f"{name}desc")}
+    assert str(root.get("aria-labelledby")).split() == list(told) == ["title", "desc"]
+    assert all(told.values())
+    values = [(key, value) for entry in root.iter() for key, value in entry.attrib.items()]
+    assert [value for key, value in values if "://" in value or key.endswith("href")] == []
+    colors = {value for key, value in values if key in ("fill", "stroke")}
+    assert colors == {"#fff", "none", "#1c1c1c", "#5a5a5a", "#0072B2"}
 
 
 def test_large_pictures_are_reduced_and_small_ones_kept(report: Path) -> None:
