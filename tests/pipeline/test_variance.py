@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from toy_project import toy_settings, write_checkpoints, write_dataset
+from toy_project import ROOT, toy_settings, write_checkpoints, write_dataset
 
 from benchmarks import variance
 from benchmarks.held_out import cut, held_out
@@ -277,3 +277,26 @@ def test_one_distillation_has_no_deviation() -> None:
 def test_the_figure_is_a_picture(tmp_path: Path) -> None:
     draw(POINTS, "Suite toy: blobs", tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("points", "page"),
+    [
+        ("variance", "docs/parameters.md"),
+        ("variance_steps", "docs/parameters.md"),
+        ("variance_real_rounds", "benchmarks/README.md"),
+    ],
+)
+def test_the_tables_of_the_pages_are_those_of_the_kept_points(points: str, page: str) -> None:
+    rows = _read(ROOT / "docs" / f"{points}.csv")
+    kept = [
+        Point(
+            row["candidate"],
+            int(row["distillation"]),
+            int(row["steps"]),
+            float(row["seconds"]),
+            float(row["top1"]),
+        )
+        for row in rows
+    ]
+    assert summary(kept) in (ROOT / page).read_text(encoding="utf-8")
