@@ -24,7 +24,7 @@ from benchmarks.held_out import held_out_features
 from benchmarks.measure import interleaved, table
 from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets
 from lgm_core.features.cache import FeatureCache
-from lgm_core.foundation.errors import SettingError
+from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.store import replacing, write_text
 from lgm_core.method.distiller import Distiller
@@ -229,10 +229,10 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     about = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m benchmarks.variance", None, __doc__, formatter_class=about)
     parser.add_argument("--suite", type=Path, default=SUITE, help="params file with all other settings")
-    parser.add_argument("--dataset", default="shapes", help="one of its data sets")
-    parser.add_argument("--backbone", default="lite0", help="one of its backbones")
+    parser.add_argument("--dataset", help="one of its data sets; default: the first")
+    parser.add_argument("--backbone", help="one of its backbones; default: the first")
     parser.add_argument("--seeds", type=int, default=3, help="distillations of every candidate")
-    parser.add_argument("--seconds", type=float, default=20, help="for the steps of each of them")
+    parser.add_argument("--seconds", type=float, default=33, help="for the steps of each of them")
     parser.add_argument("--vary", nargs="+", metavar=("KEY", "VALUE"), help="a setting and its values")
     parser.add_argument("--share", type=float, default=0.25, help="of the training images, held out")
     parser.add_argument("--epochs", type=int, default=300, help="of each probe")
@@ -243,8 +243,6 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def prepare(asked: argparse.Namespace, settings: Params, rounds: int) -> Bench:
     """The backbone, and the features of the data set's training images."""
     machine = read_machine()
-    if asked.dataset not in settings.datasets:
-        raise SettingError("dataset", asked.dataset, f"one of {', '.join(settings.datasets)}")
     backbone = opened(settings, asked.backbone, machine)
     cache = held_out_features(
         backbone,
@@ -264,6 +262,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write the points, draw them and print what came out."""
     asked = parsed(arguments)
     settings = read_params(asked.suite)
+    asked.dataset = asked.dataset or next(iter(settings.datasets))
+    asked.backbone = asked.backbone or next(iter(settings.backbones))
+    if asked.dataset not in settings.datasets:
+        raise SettingError("--dataset", asked.dataset, f"one of {', '.join(settings.datasets)}")
     method = settings.for_dataset(asked.dataset)
     rounds = settings.real_rounds
     key, *texts = asked.vary or [""]
@@ -286,4 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(str(error)) from None

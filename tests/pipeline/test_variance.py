@@ -132,7 +132,7 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(opened))
 
 
-SMALL = ["--dataset", "blobs", "--backbone", "vit", "--epochs", "4", "--out", "docs"]
+SMALL = ["--epochs", "4", "--out", "docs"]
 
 
 def test_no_test_image_or_feature_is_touched(
@@ -168,10 +168,16 @@ def test_a_setting_is_varied_at_its_own_steps(
     assert all(0 <= float(point["top1"]) <= 100 for point in points)
 
 
-def test_the_embedded_suite_is_the_default() -> None:
+def test_shapes_and_lite0_of_the_embedded_suite_are_the_default(params: Callable[..., Params]) -> None:
     asked = parsed([])
-    assert (asked.suite.name, asked.dataset, asked.backbone) == ("embedded.yaml", "shapes", "lite0")
+    assert (asked.suite.name, asked.dataset, asked.backbone) == ("embedded.yaml", None, None)
+    assert (next(iter(params().datasets)), next(iter(params().backbones))) == ("shapes", "lite0")
     assert (asked.seeds, asked.share) == (3, 0.25)
+
+
+def test_a_data_set_that_the_suite_does_not_name_is_told(toy: Path) -> None:
+    with pytest.raises(InputError, match="--dataset is 'cars'; allowed: one of blobs, birds"):
+        main(["--suite", str(toy), "--dataset", "cars"])
 
 
 # Candidates
