@@ -237,7 +237,10 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=0.25, help="of the training images, held out")
     parser.add_argument("--epochs", type=int, default=300, help="of each probe")
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    return parser.parse_args(arguments)
+    asked = parser.parse_args(arguments)
+    if asked.vary and len(asked.vary) == 1:
+        parser.error(f"--vary {asked.vary[0]} needs values")
+    return asked
 
 
 def prepare(asked: argparse.Namespace, settings: Params, rounds: int) -> Bench:

@@ -180,6 +180,12 @@ def test_a_data_set_that_the_suite_does_not_name_is_told(toy: Path) -> None:
         main(["--suite", str(toy), "--dataset", "cars"])
 
 
+def test_a_setting_without_values_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed(["--vary", "steps"])
+    assert "--vary steps needs values" in capsys.readouterr().err
+
+
 # Candidates
 
 
