@@ -1,19 +1,18 @@
-"""What a setting is worth, told without the test set: python -m benchmarks.variance
+"""What settings are worth, told without the test images: python -m benchmarks.variance
 
-Distils a data set from three quarters of its training images and probes on the rest, several times from draws
-of their own. By default it compares 1 and 8 heads a step, a batch and the whole bank of real features, each
-for the same number of seconds (from its own measured time per step), probing on the way, and writes
-docs/variance.{png,csv}. With --vary KEY VALUE … it compares values of one setting, each with its own number
-of steps, and prints a table.
+A quarter of the training images is held out and probed on; the rest is distilled from, again and again from
+other draws. Compared are one and eight heads, each with a batch of 100 real images and with the whole bank,
+at equal time (its own measured time per step says how many steps each makes); or, with --vary, values of
+one setting at the method's own steps. Writes docs/variance.{csv,png}, with --vary
+docs/variance_<setting>.{csv,png}, and prints a table.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,206 +20,278 @@ from typing import Any
 import torch
 from ruamel.yaml import YAML
 
-from benchmarks.held_out import held_out
-from lgm_core.data.sources import load_images
+from benchmarks.held_out import held_out_features
+from benchmarks.measure import interleaved, table
 from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets
 from lgm_core.features.cache import FeatureCache
-from lgm_core.features.extraction import extract_features
+from lgm_core.foundation.errors import InputError, SettingError
+from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.store import replacing, write_text
 from lgm_core.method.distiller import Distiller
-from lgm_core.method.real import real_bank
-from lgm_core.models.cpu.allocator import keep_freed_memory
+from lgm_core.method.real import RealBank, real_bank
 from lgm_core.models.frozen import FrozenBackbone
-from lgm_core.models.libraries import open_backbone
-from lgm_core.settings.method import WHOLE_BANK, checked_settings
-from lgm_core.settings.params import Params, parse_params
+from lgm_core.reporting.plots import color_and_marker
+from lgm_core.settings.checks import integer
+from lgm_core.settings.evaluation import ProbeSettings
+from lgm_core.settings.method import NO_AUGMENTATION, WHOLE_BANK, MethodSettings, with_overrides
+from lgm_core.settings.params import Params
+from stages.backbones import opened
+from stages.machine import read_machine
+from stages.params import read_params
 
-WAYS: dict[str, dict[str, Any]] = {
+SUITE = Path(__file__).parent.parent / "suites" / "embedded.yaml"
+WAYS = {
     "1 head, batch of 100": {"head_draws": 1, "real_batch": 100},
     "8 heads, batch of 100": {"head_draws": 8, "real_batch": 100},
     "1 head, whole bank": {"head_draws": 1, "real_batch": WHOLE_BANK},
     "8 heads, whole bank": {"head_draws": 8, "real_batch": WHOLE_BANK},
 }
-_PARTS = 4
-"""Probes on the way of a run."""
+ROUNDS = "real_rounds"
+"""The one setting that is no setting of the method: so many of the cached rounds make the bank."""
+STOPS = 8
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is compared with others.
+
+    Attributes:
+        name: in table and figure.
+        method: its settings.
+        rounds: of the cached views, the first so many.
+    """
+
+    name: str
+    method: MethodSettings
+    rounds: int
 
 
 @dataclass(frozen=True)
 class Point:
-    """One probe on the way: of which way and seed, after how many steps and seconds; top-1 in percent."""
+    """A probe on the way of one distillation.
 
-    way: str
-    seed: int
+    Attributes:
+        name: of the candidate.
+        draw: number of the distillation.
+        steps, seconds: until then; probing does not count.
+        top1: on the held-out images in percent, the mean over the probe's seeds.
+    """
+
+    name: str
+    draw: int
     steps: int
     seconds: float
     top1: float
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What all runs share: settings, backbone, and features whose test part are held-out training images."""
+class Bench:
+    """What all candidates have in common.
 
-    params: Params
+    Attributes:
+        backbone: on the device to use.
+        cache: features of training images, held-out ones in place of test images.
+        probe: how the images are evaluated.
+        seed: root of all draws; distillation i of every candidate has the same.
+        micro_batch: most views in the backbone at once, if limited.
+    """
+
     backbone: FrozenBackbone
     cache: FeatureCache
+    probe: ProbeSettings
+    seed: int
+    micro_batch: int | None = None
 
+    def distiller(self, candidate: Candidate, draw: int) -> Distiller:
+        """The candidate at its beginning."""
+        bank = real_bank(self.cache, candidate.method)
+        bank = RealBank(bank.views[: candidate.rounds], bank.labels, bank.classes)
+        seed = derive_seed(self.seed, "distillation", draw)
+        return Distiller(self.backbone, bank, candidate.method, seed=seed, micro_batch=self.micro_batch)
 
-def prepare(params: Params, dataset: str, backbone: str, share: float, workers: int) -> Ground:
-    """Open the backbone, and make the features; the test images are never opened."""
-    keep_freed_memory()
-    opened = open_backbone(
-        params.backbones[backbone],
-        input_size=params.method.input_size,
-        normalization=params.normalization,
-        device="cuda" if torch.cuda.is_available() else "cpu",
-        precision="auto",
-    )
-    data = Path(os.environ.get("LGM_DATA", "data"))
-    splits = held_out(load_images(params.datasets[dataset], "train", data), share, params.seed)
-    spec = replace(params.features(), full_view_rounds=0)
-    cache = extract_features(opened, splits, spec, seed=params.seed, workers=workers)
-    return Ground(params, opened, cache)
-
-
-def _changed(ground: Ground, changes: dict[str, Any]) -> tuple[Ground, dict[str, Any]]:
-    """The ground with as many rounds of real views as are asked for, and the method's own changes."""
-    own = {key: value for key, value in changes.items() if key != "real_rounds"}
-    if "real_rounds" in changes:
-        views = ground.cache.real_views[: changes["real_rounds"]]
-        ground = replace(ground, cache=replace(ground.cache, real_views=views))
-    return ground, checked_settings(own, tuple(own))
-
-
-def _steps_within(ground: Ground, changes: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """As many steps as fit into the time, growing at the same shares of them."""
-    method = replace(ground.params.method, **changes)
-    bank = real_bank(ground.cache, method)
-    whole = replace(method, pyramid_start=method.resolution)
-    trial = Distiller(ground.backbone, bank, whole, seed=0)
-    trial.step()
-    start = time.perf_counter()
-    for _ in range(4):
-        trial.step().item()
-    steps = max(_PARTS, int(seconds * 4 / (time.perf_counter() - start)))
-    interval = max(1, round(steps * method.growth_interval / method.steps))
-    return {"steps": steps, "growth_interval": interval}
-
-
-def run(ground: Ground, way: str, changes: dict[str, Any], seed: int) -> list[Point]:
-    """Distil, and probe at some places on the way; probing does not count as time."""
-    ground, changes = _changed(ground, changes)
-    method = replace(ground.params.method, **changes)
-    distiller = Distiller(ground.backbone, real_bank(ground.cache, method), method, seed=seed)
-    stops = {max(1, round(method.steps * part / _PARTS)) for part in range(1, _PARTS + 1)}
-    points: list[Point] = []
-    spent = 0.0
-    mark = time.perf_counter()
-
-    def watch(step: int, loss: float) -> None:
-        nonlocal spent, mark
-        if step + 1 not in stops:
-            return
-        spent += time.perf_counter() - mark
+    def top1(self, distiller: Distiller) -> float:
+        """Accuracy of probes that are trained on the images as they are now."""
         with torch.no_grad():
             images = distiller.state.images.render().cpu()
         sets = {"distilled": [LabeledImages(images, distiller.labels)]}
-        size, spec = method.input_size, ground.params.probe
-        found = evaluate_sets(ground.backbone, ground.cache, sets, spec, input_size=size, seed=seed)
-        points.append(Point(way, seed, step + 1, spent, statistics.fmean(found["distilled"]["top1"][0])))
+        size = distiller.method.input_size
+        found = evaluate_sets(self.backbone, self.cache, sets, self.probe, input_size=size, seed=self.seed)
+        return statistics.fmean(found["distilled"]["top1"][0])
+
+    def curve(self, candidate: Candidate, draw: int) -> list[Point]:
+        """Distil, and probe at eight places on the way."""
+        distiller = self.distiller(candidate, draw)
+        steps = candidate.method.steps
+        stops = [max(1, round(steps * part / STOPS)) for part in range(1, STOPS + 1)]
+        points: list[Point] = []
+        spent = 0.0
         mark = time.perf_counter()
 
-    distiller.run(watch)
-    return points
+        def probe() -> None:
+            nonlocal spent, mark
+            done = distiller.state.step
+            if done < stops[0]:
+                return
+            spent += time.perf_counter() - mark
+            stops[:] = [stop for stop in stops if stop > done] or [steps + 1]
+            points.append(Point(candidate.name, draw, done, spent, self.top1(distiller)))
+            mark = time.perf_counter()
+
+        distiller.run(keep=probe)
+        return points
+
+
+def at_equal_time(bench: Bench, method: MethodSettings, rounds: int, seconds: float) -> list[Candidate]:
+    """The four ways, each with as many steps as fit into the time, growing at the same shares of them."""
+    ways = [Candidate(name, replace(method, **changes), rounds) for name, changes in WAYS.items()]
+    trials = {}
+    for way in ways:
+        whole = replace(way, method=replace(way.method, pyramid_start=method.resolution))
+        trials[way.name] = bench.distiller(whole, 0).step
+    measured = interleaved(trials, rounds=10, device=bench.backbone.device)
+    planned = []
+    for way in ways:
+        steps = max(2, int(seconds / measured[way.name].seconds))
+        interval = max(1, round(steps * method.growth_interval / method.steps))
+        planned.append(replace(way, method=replace(way.method, steps=steps, growth_interval=interval)))
+    return planned
+
+
+def varied(method: MethodSettings, rounds: int, key: str, values: Sequence[Any]) -> list[Candidate]:
+    """The method with every value of one of its settings, or of `real_rounds`.
+
+    Raises:
+        InputError: if there is no such setting, a value is out of range, or all candidates share it.
+    """
+    if key != ROUNDS:
+        return [Candidate(f"{key} {value}", with_overrides(method, {key: value}), rounds) for value in values]
+    if method.augment == NO_AUGMENTATION:
+        raise SettingError(ROUNDS, values, "no values, for without augmentation all rounds are the same")
+    check = integer(1)
+    return [Candidate(f"{key} {value}", method, check(value, key)) for value in values]
 
 
 def last_points(points: list[Point]) -> dict[str, list[Point]]:
-    """The last probe of every run, by way."""
-    found: dict[str, dict[int, Point]] = {}
-    for point in points:
-        found.setdefault(point.way, {})[point.seed] = point
-    return {way: list(runs.values()) for way, runs in found.items()}
+    """Candidate → the last point of each of its distillations."""
+    ends = {(point.name, point.draw): point for point in points}
+    return {name: [end for end in ends.values() if end.name == name] for name, _ in ends}
 
 
-def in_words(points: list[Point]) -> str:
-    """A Markdown table: mean ± sample standard deviation over distillations of every way."""
-    lines = ["| way | steps | seconds | top-1 on held-out training images, % |", "|---|---:|---:|---:|"]
-    for way, runs in last_points(points).items():
-        found = [point.top1 for point in runs]
-        spread = f" ± {statistics.stdev(found):.1f}" if len(found) > 1 else ""
-        seconds = statistics.fmean(point.seconds for point in runs)
-        lines.append(f"| {way} | {runs[0].steps} | {seconds:.0f} | {statistics.fmean(found):.1f}{spread} |")
-    return "\n".join(lines)
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation; 0 of a single value."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def summary(points: list[Point]) -> str:
+    """A row for every candidate, in Markdown."""
+    rows = []
+    for name, ends in last_points(points).items():
+        mean, deviation = mean_and_deviation([end.top1 for end in ends])
+        told = f"{mean:.1f} ± {deviation:.1f}" if len(ends) > 1 else f"{mean:.1f}"
+        seconds = statistics.fmean(end.seconds for end in ends)
+        rows.append([name, str(ends[0].steps), f"{seconds:.0f}", str(len(ends)), told])
+    return table(["candidate", "steps", "seconds", "distillations", "top-1 on held-out images, %"], rows)
 
 
 def draw(points: list[Point], title: str, path: Path) -> None:
-    """Accuracy against steps and against seconds, one line per way; bars are standard deviations."""
-    from matplotlib.figure import Figure
+    """Accuracy against steps and against seconds: a line for every candidate, its deviation as a band."""
+    import matplotlib as mpl
 
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for way in dict.fromkeys(point.way for point in points):
-        own = [point for point in points if point.way == way]
-        stages = [
-            [point for point in own if point.steps == steps] for steps in sorted({p.steps for p in own})
-        ]
-        means = [statistics.fmean(point.top1 for point in stage) for stage in stages]
-        spread = [
-            statistics.stdev([point.top1 for point in stage]) if len(stage) > 1 else 0.0 for stage in stages
-        ]
-        for panel, key in zip(panels, ("steps", "seconds"), strict=True):
-            x = [statistics.fmean(getattr(point, key) for point in stage) for stage in stages]
-            panel.errorbar(x, means, yerr=spread, marker="o", markersize=4, capsize=2, label=way)
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
+    for number, name in enumerate(dict.fromkeys(point.name for point in points)):
+        color, marker = color_and_marker(number)
+        stops: dict[int, list[Point]] = {}
+        for point in points:
+            if point.name == name:
+                stops.setdefault(point.steps, []).append(point)
+        found = [mean_and_deviation([one.top1 for one in stop]) for stop in stops.values()]
+        low, high = [mean - std for mean, std in found], [mean + std for mean, std in found]
+        spent = [statistics.fmean(one.seconds for one in stop) for stop in stops.values()]
+        for panel, across in zip(panels, (list(stops), spent), strict=True):
+            panel.plot(across, [mean for mean, _ in found], color=color, marker=marker, ms=4, label=name)
+            panel.fill_between(across, low, high, color=color, alpha=0.15, linewidth=0)
     for panel, label in zip(panels, ("steps", "seconds"), strict=True):
         panel.set_xlabel(label)
-    panels[0].set_ylabel("top-1 on held-out training images (%)")
-    panels[1].legend()
-    figure.suptitle(title, fontsize=10)
+        panel.grid(color="#dddddd", linewidth=0.5)
+    panels[0].set_ylabel("probe top-1 on held-out\ntraining images (%)")
+    panels[1].legend(frameon=False)
+    figure.suptitle(title, fontsize="medium")
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
+    pyplot.close(figure)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--suite", type=Path, default=Path("suites/embedded.yaml"))
-    parser.add_argument("--dataset", default="shapes")
-    parser.add_argument("--backbone", default="lite0")
-    parser.add_argument("--seeds", type=int, default=3, help="distillations of every way")
-    parser.add_argument("--seconds", type=float, default=45, help="for the steps of each run")
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    about = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m benchmarks.variance", None, __doc__, formatter_class=about)
+    parser.add_argument("--suite", type=Path, default=SUITE, help="params file with all other settings")
+    parser.add_argument("--dataset", help="one of its data sets; default: the first")
+    parser.add_argument("--backbone", help="one of its backbones; default: the first")
+    parser.add_argument("--seeds", type=int, default=3, help="distillations of every candidate")
+    parser.add_argument("--seconds", type=float, default=33, help="for the steps of each of them")
     parser.add_argument("--vary", nargs="+", metavar=("KEY", "VALUE"), help="a setting and its values")
-    parser.add_argument("--share", type=float, default=0.25, help="of the training images that is held out")
+    parser.add_argument("--share", type=float, default=0.25, help="of the training images, held out")
     parser.add_argument("--epochs", type=int, default=300, help="of each probe")
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
-    return parser.parse_args()
+    asked = parser.parse_args(arguments)
+    if asked.vary and len(asked.vary) == 1:
+        parser.error(f"--vary {asked.vary[0]} needs values")
+    return asked
 
 
-def main() -> None:
-    """Measure, print a table, and of the four ways write the points and draw them."""
-    arguments = _arguments()
-    params = parse_params(YAML(typ="safe").load(arguments.suite.read_text(encoding="utf-8")))
-    params = replace(params, probe=replace(params.probe, epochs=arguments.epochs, view_rounds=50))
-    ways = WAYS
-    if arguments.vary:
-        key, *values = arguments.vary
-        ways = {f"{key} = {value}": {key: json.loads(value)} for value in values}
-        most = max(change.get("real_rounds", 0) for change in ways.values())
-        params = replace(params, real_rounds=max(params.real_rounds, most))
-    ground = prepare(params, arguments.dataset, arguments.backbone, arguments.share, arguments.workers)
+def prepare(asked: argparse.Namespace, settings: Params, rounds: int) -> Bench:
+    """The backbone, and the features of the data set's training images."""
+    machine = read_machine()
+    backbone = opened(settings, asked.backbone, machine)
+    cache = held_out_features(
+        backbone,
+        settings.datasets[asked.dataset],
+        machine.data_root,
+        replace(settings.features(), real_rounds=rounds, full_view_rounds=0),
+        share=asked.share,
+        seed=settings.seed,
+        workers=machine.workers,
+    )
+    views = max(settings.probe.seeds, 20)
+    probe = replace(settings.probe, epochs=asked.epochs, view_rounds=views)
+    return Bench(backbone, cache, probe, settings.seed, machine.micro_batch)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, write the points, draw them and print what came out."""
+    asked = parsed(arguments)
+    settings = read_params(asked.suite)
+    asked.dataset = asked.dataset or next(iter(settings.datasets))
+    asked.backbone = asked.backbone or next(iter(settings.backbones))
+    if asked.dataset not in settings.datasets:
+        raise SettingError("--dataset", asked.dataset, f"one of {', '.join(settings.datasets)}")
+    method = settings.for_dataset(asked.dataset)
+    rounds = settings.real_rounds
+    key, *texts = asked.vary or [""]
+    candidates = varied(method, rounds, key, [YAML(typ="safe").load(text) for text in texts]) if key else []
+    bench = prepare(asked, settings, max([rounds, *(one.rounds for one in candidates)]))
+    compared = candidates or at_equal_time(bench, method, rounds, asked.seconds)
     points: list[Point] = []
-    for way, changes in ways.items():
-        timed = {} if arguments.vary else _steps_within(ground, changes, arguments.seconds)
-        for seed in range(arguments.seeds):
-            points += run(ground, way, {**changes, **timed}, seed)
-            print(f"{way}, seed {seed}: {points[-1].top1:.1f} % after {points[-1].seconds:.0f} s", flush=True)
-    print(f"\n{in_words(points)}")
-    if not arguments.vary:
-        title = f"{arguments.dataset} ({params.suite}), {arguments.backbone}, {arguments.seeds} distillations"
-        lines = [f"{p.way},{p.seed},{p.steps},{p.seconds:.2f},{p.top1:.2f}" for p in points]
-        write_text(arguments.out / "variance.csv", "\n".join(["way,seed,steps,seconds,top1", *lines]) + "\n")
-        draw(points, title, arguments.out / "variance.png")
+    for number in range(asked.seeds):  # in turns, so that whatever else the machine does hits all alike
+        for candidate in compared:
+            points += bench.curve(candidate, number)
+    path = asked.out / ("_".join(filter(None, ("variance", key))) + ".csv")
+    lines = [f'"{one.name}",{one.draw},{one.steps},{one.seconds:.2f},{one.top1:.2f}' for one in points]
+    write_text(path, "\n".join(["candidate,distillation,steps,seconds,top1", *lines]) + "\n")
+    what = "at its own steps" if key else "at equal time"
+    title = (
+        f"Suite {settings.suite}: {asked.dataset}, {asked.backbone}, {what}; {asked.seeds} distillations each"
+    )
+    draw(points, title, path.with_suffix(".png"))
+    print(f"{title}\n\n{summary(points)}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(str(error)) from None

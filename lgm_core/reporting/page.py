@@ -30,7 +30,8 @@ from lgm_core.reporting.tables import TABLES, Table, assemble, table_of
 from lgm_core.settings.params import Params
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_PAGES = ("index.html", "style.css", "script.js", "gallery.js", "method.svg")
+_PAGES = ("index.html", "style.css", "script.js", "gallery.js")
+_DIAGRAM = _TEMPLATES / "method.svg"
 _FILTERS = {"dataset": "Data set", "source": "Model", "variant": "Variant", "class": "Class"}
 _LARGEST_SIDE = 160
 _CHART = (120, 36)
@@ -294,3 +295,4 @@ def write_report(results: Results, params: Params, captions: Mapping[str, str], 
         context = _Report(results, params, captions, new).context()
         for page in _PAGES:
             write_text(new / page, environment.get_template(page).render(context))
+        _copy(_DIAGRAM, new)

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 from benchmarks.cases import ONE_BATCH, Case, params
-from benchmarks.held_out import held_out, subset
 from benchmarks.measure import flops, interleaved, interleaved_processes, table
 from benchmarks.straightforward import MEAN, STD, Straightforward, augmented, probe
-from benchmarks.variance import WAYS, Point, draw, in_words
-from benchmarks.variance import main as variance
-from lgm_core.data.sources import load_images
-from lgm_core.foundation.sources import DatasetSource
-from lgm_core.images import ImageSet
 from lgm_core.method.gradients import head_gradient, matching_loss
 from lgm_core.method.pyramid import SyntheticImages
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import MethodSettings
 
 CPU = torch.device("cpu")
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def _model() -> nn.Sequential:
@@ -136,71 +125,3 @@ def test_a_case_has_a_step_on_random_weights_and_features() -> None:
     assert (distiller.method.head_draws, distiller.method.real_batch) == (1, "views")
     assert distiller.method.view_count(3) == 6
     assert 0 < float(distiller.step()) < 2
-
-
-POINTS = [
-    Point("one", 0, 1, 0.5, 10.0),
-    Point("one", 0, 2, 1.0, 20.0),
-    Point("one", 1, 1, 0.5, 12.0),
-    Point("one", 1, 2, 3.0, 24.0),
-    Point("two", 0, 1, 0.5, 15.0),
-]
-
-
-def test_the_variance_figure_is_a_picture(tmp_path: Path) -> None:
-    draw(POINTS, "title", tmp_path / "figure.png")
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_every_candidate_is_quoted_with_its_spread_over_distillations() -> None:
-    assert in_words(POINTS).splitlines()[2:] == ["| one | 2 | 2 | 22.0 ± 2.8 |", "| two | 1 | 0 | 15.0 |"]
-
-
-def test_held_out_images_are_a_share_of_every_class_and_no_others() -> None:
-    labels = torch.tensor([0] * 8 + [1] * 5 + [2])
-    train = ImageSet(
-        ("a", "b", "c"), labels, tuple(map(str, range(14))), lambda n: Image.new("RGB", (4, 4), (n, 0, 0))
-    )
-    fit, held = held_out(train, 0.25, 0)
-    assert held.labels.bincount().tolist() == [2, 1, 1]
-    assert sorted([*fit.names, *held.names], key=int) == list(train.names)
-    assert [held.decode(n).getpixel((0, 0)) for n in range(4)] == [(int(name), 0, 0) for name in held.names]
-    assert held_out(train, 0.25, 0)[1].names == held.names
-    assert held_out(train, 0.25, 1)[1].names != held.names
-
-
-def test_settings_are_compared_without_the_test_set(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    opened: list[str] = []
-
-    def noting(source: DatasetSource, split: str, root: Path) -> ImageSet:
-        opened.append(split)
-        images = load_images(source, split, root)
-        chosen = torch.cat([(images.labels == label).nonzero().flatten()[:16] for label in range(10)])
-        return subset(images, chosen)
-
-    def small(*_: object, **__: object) -> FrozenBackbone:
-        return FrozenBackbone(_model(), MEAN, STD, input_size=64)
-
-    monkeypatch.setattr("benchmarks.variance.load_images", noting)
-    monkeypatch.setattr("benchmarks.variance.open_backbone", small)
-    monkeypatch.chdir(ROOT)
-    base = ["variance", "--seeds", "2", "--epochs", "2", "--out", str(tmp_path)]
-    monkeypatch.setattr("sys.argv", [*base, "--seconds", "0.01"])
-    variance()
-    shown = capsys.readouterr().out
-    assert all(f"| {way} | 4 |" in shown for way in WAYS)
-    assert len((tmp_path / "variance.csv").read_text().splitlines()) == 1 + 4 * 4 * 2
-    monkeypatch.setattr("sys.argv", [*base, "--vary", "real_rounds", "1", "3"])
-    monkeypatch.setattr("benchmarks.variance._PARTS", 1)
-    monkeypatch.setattr("benchmarks.variance.replace", _with_few_steps)
-    variance()
-    shown = capsys.readouterr().out
-    assert "| real_rounds = 1 | 2 |" in shown
-    assert "| real_rounds = 3 | 2 |" in shown
-    assert set(opened) == {"train"}
-
-
-def _with_few_steps(value: Any, **changes: Any) -> Any:
-    return replace(value, **changes | ({"steps": 2} if isinstance(value, MethodSettings) else {}))

@@ -79,6 +79,12 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     assert [link for link in links if link and not (page.parent / link).exists()] == []
 
 
+def test_the_diagram_of_the_pages_is_that_of_the_report() -> None:
+    shown = ROOT / "docs" / "images" / "method.svg"
+    assert shown.read_bytes() == (ROOT / "lgm_core/reporting/templates/method.svg").read_bytes()
+    assert "(images/method.svg)" in text(ROOT / "docs" / "index.md")
+
+
 def rows(title: str) -> Iterator[str]:
     """The lines of the table under a heading of CONTRIBUTING.md."""
     section = text(ROOT / "CONTRIBUTING.md").partition(f"## {title}\n")[2].partition("\n## ")[0]
