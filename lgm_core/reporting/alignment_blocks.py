@@ -130,7 +130,7 @@ def matrix_blocks(results: Results, dataset: str, compared: Compared) -> tuple[B
     return (*matrices, *correlations)
 
 
-def alignment_told(results: Results, dataset: str) -> str:
+def alignment_told(results: Results, dataset: str, compared: Compared) -> str:
     """What a data set's alignment was measured with."""
     facts = results.alignment_facts(dataset)
     return (

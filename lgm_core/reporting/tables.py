@@ -17,11 +17,11 @@ from lgm_core.reporting.blocks import (
     BlockMaker,
     Compared,
     ablation_blocks,
-    cross_model_blocks,
     lead_gap,
     same_model_blocks,
     spurious_blocks,
 )
+from lgm_core.reporting.carried import carried_told, cross_model_table
 from lgm_core.reporting.results import Results
 from lgm_core.settings.params import Params, Shown
 
@@ -48,13 +48,13 @@ class Kind:
         notes: sentences under the table.
         variants: whether it compares variants of the method; no other kind reads them, so that a new
             variant makes no other table again.
-        told: a sentence about what a data set's numbers were measured with.
+        told: a sentence about a data set: what its numbers were measured with, or what they say.
     """
 
     blocks: BlockMaker
     notes: tuple[str, ...]
     variants: bool = False
-    told: Callable[[Results, str], str] | None = None
+    told: Callable[[Results, str, Compared], str] | None = None
 
 
 def spread_note(distillations: int) -> str:
@@ -105,11 +105,14 @@ KINDS = {
         ),
     ),
     "cross_model": Kind(
-        cross_model_blocks,
+        cross_model_table,
         (
             f"In parentheses the share of what all training images give the column, by the probe or by ridge "
             f"regression, whichever is better. {_BEST}",
+            "Leads are means over the other models that distil: accuracy with their images less that with "
+            "real ones.",
         ),
+        told=carried_told,
     ),
     "ablation": Kind(
         ablation_blocks,
@@ -248,7 +251,7 @@ def assemble(name: str, results: Results, params: Params, captions: Mapping[str,
     compared = Compared(tuple(params.backbones), variants, name)
     blocks = tuple(block for dataset in shown.datasets for block in kind.blocks(results, dataset, compared))
     if kind.told is not None:
-        notes += [kind.told(results, dataset) for dataset in shown.datasets]
+        notes += filter(None, (kind.told(results, dataset, compared) for dataset in shown.datasets))
     if row.against and params.tables[row.against].datasets:
         others = [
             kind.blocks(results, dataset, compared)[0] for dataset in params.tables[row.against].datasets

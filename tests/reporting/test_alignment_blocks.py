@@ -79,6 +79,6 @@ def test_the_originals_pairs_correlate_as_their_table_says(three: Results) -> No
 
 
 def test_what_alignment_was_measured_with_is_told(three: Results) -> None:
-    assert alignment_told(three, "pets") == (
+    assert alignment_told(three, "pets", Compared(("a",))) == (
         "Alignment on pets: mutual k-NN with k = 2 of n = 1,001 test images; chance is 0.002."
     )

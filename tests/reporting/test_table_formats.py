@@ -96,8 +96,9 @@ def test_csv_has_one_line_per_cell_in_the_tables_order(made: Callable[..., Table
     ]
     assert lines[7] == "pets,top1,centroids/a,a,85,0,89.4737,,"
     assert lines[16] == "pets,top1,full,a,95,1,,,"
-    assert len(lines) == 1 + 2 * 7 * 3
-    assert lines[22].startswith("cars,top1,a,a,75,5,")
+    assert lines[22] == "pets,carried,over_random,a,-30,5.7735,,,"
+    assert len(lines) == 1 + 2 * (7 + 3) * 3
+    assert lines[31].startswith("cars,top1,a,a,75,5,")
 
 
 def test_csv_leaves_empty_what_there_is_not(made: Callable[..., Table], two: Results) -> None:
@@ -201,7 +202,12 @@ def test_a_frame_has_the_numbers_of_the_table_in_full_precision(
     cells = [(block, row, column) for block in table.blocks for row in block.rows for column in block.columns]
     assert len(frame) == len(cells)
     for line, (block, row, column) in zip(frame.itertuples(index=False), cells, strict=True):
-        assert (line.dataset, line.measure, line.row, line.column) == (block.dataset, "top1", row, column)
+        assert (line.dataset, line.measure, line.row, line.column) == (
+            block.dataset,
+            block.measure,
+            row,
+            column,
+        )
         assert line.mean == block.cells[row][column].mean
         std = block.cells[row][column].std
         assert math.isnan(line.std) if std is None else line.std == std

@@ -21,6 +21,7 @@ from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import read_json, write_json
 from lgm_core.reporting.alignment_blocks import alignment_told, matrix_blocks
 from lgm_core.reporting.blocks import Compared
+from lgm_core.reporting.carried import carried_told
 from lgm_core.reporting.published import PAPER_BACKBONES
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.table_formats import to_csv, to_latex, to_markdown, to_metrics
@@ -43,6 +44,12 @@ Settings = Callable[..., Params]
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def told_of_biased(three: Results, kind: str) -> list[str]:
+    """What a kind of table says of the data set `biased`, compared under all three models."""
+    told = {"pairs": alignment_told, "matrices": alignment_told, "cross_model": carried_told}
+    return [told[kind](three, "biased", Compared(MODELS))] if kind in told else []
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_is_of_its_kind_and_shows_its_data_sets_in_order(
     three: Results, assembled: Assembled, name: str
@@ -50,7 +57,7 @@ def test_a_table_is_of_its_kind_and_shows_its_data_sets_in_order(
     table = assembled(name, three, "biased", "biased", MODELS)
     assert (table.name, table.title) == (name, TABLES[name].title)
     kind = KINDS[TABLES[name].kind]
-    told = [alignment_told(three, "biased")] if kind.told else []
+    told = told_of_biased(three, TABLES[name].kind)
     told += [GAP_NOTE] if name == "table5" else []
     assert table.notes == (spread_note(1), *kind.notes, *told)
     assert {block.dataset for block in table.blocks} == {"biased"}
@@ -210,7 +217,7 @@ def test_a_table_of_ones_own_is_of_its_kind(three: Results, assembled: Assembled
     captions = {"biased": "of one's own"}
     table = assembled("mine", three, "biased", "biased", MODELS, own={"mine": kind}, captions=captions)
     assert (table.name, table.title) == ("mine", "mine")
-    told = [alignment_told(three, "biased")] if KINDS[kind].told else []
+    told = told_of_biased(three, kind)
     assert table.notes == (spread_note(1), *KINDS[kind].notes, *told, "biased: of one's own.")
     same = next(name for name, row in TABLES.items() if row.kind == kind)
     assert table.blocks == assembled(same, three, "biased", "biased", MODELS).blocks
