@@ -15,6 +15,7 @@ from lgm_core.data.catalogue import DATASETS
 from lgm_core.data.readers import IMAGENET1K, class_list
 from lgm_core.foundation.layout import Layout
 from lgm_core.preflight import inputs as inventory
+from lgm_core.reporting.carried import OVER
 
 
 def save_random_weights(folder: Path) -> dict[str, dict[str, str]]:
@@ -66,9 +67,9 @@ def test_the_papers_table_2_runs_in_miniature(empty_project: Path, monkeypatch: 
     monkeypatch.setattr(inventory, "hub_answers", lambda: False)
     cells = run_table(settings, "table2")
     assert {cell["row"] for cell in cells} == {
-        *rows, *(f"centroids/{name}" for name in rows), "random", "full", "ridge",
+        *rows, *(f"centroids/{name}" for name in rows), "random", "full", "ridge", *OVER,
     }  # fmt: skip
-    assert len(cells) == 2 * 11 * 5
+    assert len(cells) == 2 * (11 + 3) * 5
     # Ten classes of two images: their 30 views are more than the 20 images.
     settings_used = Layout(Path(), "paper").cell("imagenet1k", "clip").distilled / "settings.json"
     assert '"aug_rounds": 3' in settings_used.read_text(encoding="utf-8")

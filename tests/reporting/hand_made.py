@@ -8,7 +8,11 @@ from typing import Any
 
 from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import write_json
+from lgm_core.reporting.alignment_blocks import alignment_told
+from lgm_core.reporting.blocks import Compared
+from lgm_core.reporting.carried import carried_told
 from lgm_core.reporting.published import PAPER_BACKBONES
+from lgm_core.reporting.results import Results
 from lgm_core.reporting.table_formats import to_csv
 from lgm_core.reporting.tables import Table
 from lgm_core.settings.params import NOTHING, Params, parse_params
@@ -162,3 +166,9 @@ def csv_rows(table: Table) -> dict[tuple[str, str, str, str], dict[str, str]]:
     """A table's CSV by data set, measure, row and column."""
     lines = csv.DictReader(io.StringIO(to_csv(table)))
     return {(line["dataset"], line["measure"], line["row"], line["column"]): line for line in lines}
+
+
+def told_of_biased(three: Results, kind: str) -> list[str]:
+    """What a kind of table says of the data set `biased`, compared under all three models."""
+    told = {"pairs": alignment_told, "matrices": alignment_told, "cross_model": carried_told}
+    return [told[kind](three, "biased", Compared(MODELS))] if kind in told else []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reporting.hand_made import MODELS, VARIANTS, shown_settings
+from reporting.hand_made import MODELS, VARIANTS, shown_settings, told_of_biased
 from ruamel.yaml import YAML
 
 from lgm_core.foundation.errors import (
@@ -19,9 +19,8 @@ from lgm_core.foundation.errors import (
 )
 from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import read_json, write_json
-from lgm_core.reporting.alignment_blocks import alignment_told, matrix_blocks
+from lgm_core.reporting.alignment_blocks import matrix_blocks
 from lgm_core.reporting.blocks import Compared
-from lgm_core.reporting.carried import carried_told
 from lgm_core.reporting.published import PAPER_BACKBONES
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.table_formats import to_csv, to_latex, to_markdown, to_metrics
@@ -42,12 +41,6 @@ from lgm_core.settings.params import Params, parse_params
 Assembled = Callable[..., Table]
 Settings = Callable[..., Params]
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def told_of_biased(three: Results, kind: str) -> list[str]:
-    """What a kind of table says of the data set `biased`, compared under all three models."""
-    told = {"pairs": alignment_told, "matrices": alignment_told, "cross_model": carried_told}
-    return [told[kind](three, "biased", Compared(MODELS))] if kind in told else []
 
 
 @pytest.mark.parametrize("name", TABLES)
