@@ -94,10 +94,13 @@ def save_panels(panels: list[Panel], caption: str, path: Path) -> None:
     widest = _LABEL_INCHES + max(len(panel.columns) for panel in panels) * _PICTURE_INCHES + 0.1
     width = max(widest, _LEAST_WIDTH_INCHES)
     heights = [_height(panel) for panel in panels]
-    figure = Figure(figsize=(width, sum(heights) + _CAPTION_INCHES), dpi=_DPI)
-    parts = figure.subfigures(len(panels) + 1, 1, height_ratios=[*heights, _CAPTION_INCHES], squeeze=False)
-    for part, panel in zip(parts[:, 0], panels, strict=False):
+    if caption:
+        heights.append(_CAPTION_INCHES)
+    figure = Figure(figsize=(width, sum(heights)), dpi=_DPI)
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for part, panel in zip(parts, panels, strict=False):
         _draw(panel, part, width)
-    parts[-1, 0].text(0.01, 0.8, caption, fontsize=_FONT_POINTS - 1, va="top", wrap=True)
+    if caption:
+        parts[-1].text(0.01, 0.8, caption, fontsize=_FONT_POINTS - 1, va="top", wrap=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})

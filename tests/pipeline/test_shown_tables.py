@@ -61,3 +61,7 @@ def test_a_shown_table_is_the_committed_one(shown: ShownTable) -> None:
         assert number[2] == (None if spread is None else f"{spread:.1f}"), (row, column)
         count += 1
     assert count >= 4
+
+
+def test_the_pages_show_tables() -> None:
+    assert {shown.page for shown in TABLES} >= {"README.md", "findings.md"}
