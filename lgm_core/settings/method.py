@@ -13,6 +13,13 @@ from lgm_core.settings.checks import setting
 NO_AUGMENTATION = "none"
 WHOLE_BANK = "all"
 AS_MANY_AS_VIEWS = "views"
+GRADIENT = "gradient"
+MEANS = "means"
+RIDGE = "ridge"
+REAL = "real"
+CLUSTERS = "clusters"
+UNREAD = "none"
+"""The value of a setting that the objective does not read."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,9 @@ class MethodSettings:
     """Updates of the images. Paper: 5000."""
     aug_rounds: int = setting(checks.integer(1))
     """K, views of every synthetic image in each step (Eq. 5). Paper: 10 (3 on ImageNet-1k)."""
+    objective: str = setting(checks.choice(GRADIENT, MEANS, RIDGE))
+    """What the images are to match: `gradient` of random heads; `means`, the class means of the features;
+    `ridge`, a probe in closed form that is to classify real features. Paper: `gradient`."""
     augment: AugmentSettings | str = setting(checks.either(NO_AUGMENTATION, checks.section(AugmentSettings)))
     """Random views: flip → random resized crop → noise; or `none`. Paper: see below."""
     head_init: str = setting(checks.choice("normal", "linear"))
@@ -58,6 +68,9 @@ class MethodSettings:
     head_draws: int = setting(checks.integer(1))
     """M, heads per step; the loss is the mean over M cosines. They share the features, so they are nearly
     free. Paper: 1."""
+    head_bank: int = setting(checks.integer(0))
+    """Heads that are drawn once, each with its gradient over the whole bank of real views, and that every
+    step samples its `head_draws` from; 0: fresh heads in every step. Paper: not stated; 0 (published code)."""
     include_bias: bool = setting(checks.boolean)
     """One cosine over the gradients of W and b together, or of W alone. Paper: `false` (Eq. 3); `true`
     (published code)."""
@@ -66,11 +79,22 @@ class MethodSettings:
     )
     """Real views per step: `views`, as many as there are of synthetic images, K · classes · ipc; a number of
     different images; or `all`, the whole cached bank. Paper: not stated; `views` (published code)."""
+    ridge_penalty: float | str = setting(checks.either(UNREAD, checks.number(above=0)))
+    """λ of `ridge`, in units of the mean squared norm of the synthetic features; `none` for other
+    objectives. Paper: not stated."""
+    ridge_temperature: float | str = setting(checks.either(UNREAD, checks.number(0)))
+    """τ that divides the logits of `ridge`; 0: in every step the one that fits best; `none` for other
+    objectives. Paper: not stated."""
+    slots: str = setting(checks.choice("shared", CLUSTERS))
+    """What the images of a class stand for: `shared`, all of them for the class; `clusters`, each for one of
+    `ipc` clusters of its real images, by k-means. Paper: not stated; `shared` (published
+    code)."""
     parameterization: str = setting(checks.choice("pyramid", "pixels"))
     """`pyramid` of levels 1, 2, 4, … or `pixels`. Paper: `pyramid`."""
-    init: str = setting(checks.choice("normal", "zero"))
-    """How the levels of the start begin: `normal`, N(0, 1) divided by their number, or `zero`. Levels that
-    growth adds are drawn from N(0, 1) / (n + 1) either way. Paper: `normal`."""
+    init: str = setting(checks.choice("normal", "zero", REAL))
+    """How the levels of the start begin: `normal`, N(0, 1) divided by their number; `zero`; or `real`, all
+    levels of one real image of each of `ipc` clusters of a class. Levels that growth adds are drawn from
+    N(0, 1) / (n + 1). Paper: `normal`."""
     pyramid_start: int = setting(checks.integer(1))
     """Side in pixels of the finest level at the start. Paper: not stated; 1 (published code)."""
     growth_interval: int = setting(checks.integer(1))
@@ -94,6 +118,23 @@ class MethodSettings:
             raise SettingError("input_size", self.input_size, allowed)
         if self.pyramid_start > self.resolution:
             raise SettingError("pyramid_start", self.pyramid_start, f"at most resolution, {self.resolution}")
+        self._check_objective()
+
+    def _check_objective(self) -> None:
+        """Refuse values of an objective's own settings where another objective is chosen."""
+        if self.head_bank and self.objective != GRADIENT:
+            raise SettingError("head_bank", self.head_bank, f"0 where objective is {self.objective}")
+        if 0 < self.head_bank < self.head_draws:
+            allowed = f"0, or at least head_draws, {self.head_draws}, which every step samples from it"
+            raise SettingError("head_bank", self.head_bank, allowed)
+        if self.slots == CLUSTERS and self.objective == RIDGE:
+            raise SettingError("slots", self.slots, "shared where objective is ridge")
+        for key in ("ridge_penalty", "ridge_temperature"):
+            value = getattr(self, key)
+            if self.objective == RIDGE and value == UNREAD:
+                raise SettingError(key, value, "a number where objective is ridge")
+            if self.objective != RIDGE and value != UNREAD:
+                raise SettingError(key, value, f"{UNREAD!r} where objective is {self.objective}")
 
     def view_count(self, classes: int) -> int:
         """Views of all synthetic images in one step, K · classes · ipc."""
@@ -114,12 +155,17 @@ class MethodSettings:
             ipc=1,
             steps=5000,
             aug_rounds=10,
+            objective=GRADIENT,
             augment=augment,
             head_init="normal",
             head_std=0.01,
             head_draws=1,
+            head_bank=0,
             include_bias=True,
             real_batch=AS_MANY_AS_VIEWS,
+            ridge_penalty=UNREAD,
+            ridge_temperature=UNREAD,
+            slots="shared",
             parameterization="pyramid",
             init="normal",
             pyramid_start=1,
@@ -168,7 +214,18 @@ class CheckpointSettings:
     """Minutes between two checkpoints."""
 
 
-# Features and baselines are made once for all variants.
+_HEADS = ("head_init", "head_std", "head_draws", "head_bank", "include_bias")
+_RIDGES = ("ridge_penalty", "ridge_temperature")
+_UNREAD = {
+    GRADIENT: _RIDGES,
+    MEANS: (*_HEADS, *_RIDGES, "real_batch"),
+    RIDGE: (*_HEADS, "slots"),
+}
+"""Objective → settings that it does not read."""
+_OF_ONE_OBJECTIVE = {"head_bank": 0, **dict.fromkeys(_RIDGES, UNREAD)}
+"""Settings that wait at these values where another objective is chosen."""
+
+# Features and baselines are made once for all variants; `ipc` has baselines of its own in one group of them.
 _SHARED_KEYS = ("ipc", "resolution", "input_size")
 
 
@@ -192,24 +249,38 @@ def checked_settings(
     return {key: known[key].metadata["check"](value, prefix + key) for key, value in changes.items()}
 
 
-def with_overrides(method: MethodSettings, overrides: Mapping[str, Any], prefix: str = "") -> MethodSettings:
+def with_overrides(
+    method: MethodSettings, overrides: Mapping[str, Any], prefix: str = "", *, several: bool = False
+) -> MethodSettings:
     """The method with some settings replaced, checked like its own.
+
+    Where another objective replaces the method's, settings that belong to that one alone are left behind.
 
     Args:
         method: the settings to start from.
         overrides: setting → value.
         prefix: of their dotted names, for messages.
+        several: whether these may be more images per class, and begin as real ones.
 
     Raises:
-        InputError: if a setting is unknown, out of range, or one that all variants share: features and
-            baselines are made once, with the same sizes and augmentation.
+        InputError: if a setting is unknown, out of range, not read by the objective, or one that all
+            variants share: features and baselines are made once, with the same sizes and augmentation.
     """
-    for key in _SHARED_KEYS:
+    shared = [key for key in _SHARED_KEYS if not (several and key == "ipc")]
+    for key in shared:
         if key in overrides:
             raise SettingError(prefix + key, overrides[key], "no value of its own, all variants share one")
-    checked = checked_settings(
-        overrides, tuple(key for key in METHOD_KEYS if key not in _SHARED_KEYS), prefix
-    )
+    checked = checked_settings(overrides, tuple(key for key in METHOD_KEYS if key not in shared), prefix)
     if checked.get("augment", NO_AUGMENTATION) not in (NO_AUGMENTATION, method.augment):
         raise SettingError(f"{prefix}augment", overrides["augment"], f"{NO_AUGMENTATION!r}")
-    return replace(method, **checked)
+    if checked.get("init") == REAL and not several:
+        raise SettingError(f"{prefix}init", REAL, "normal | zero; real images are a start in variants.ipc")
+    objective = checked.get("objective", method.objective)
+    for key in checked:
+        if key in _UNREAD[objective]:
+            raise SettingError(prefix + key, overrides[key], f"left out: objective {objective} does not read it")
+    left = _OF_ONE_OBJECTIVE if objective != method.objective else {}
+    try:
+        return replace(method, **{**left, **checked})
+    except SettingError as error:
+        raise SettingError(prefix + error.key, error.given, error.allowed) from None

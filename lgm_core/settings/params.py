@@ -18,11 +18,13 @@ from lgm_core.settings.checks import COMPLETE, parse, setting
 from lgm_core.settings.evaluation import AlignmentSettings, ProbeSettings
 from lgm_core.settings.method import (
     METHOD_KEYS,
+    REAL,
     CheckpointSettings,
     FeatureSettings,
     MethodSettings,
     with_overrides,
 )
+from lgm_core.settings.places import Shown, shown
 
 _ROWS = ("full", "average")
 """Names that tables give to rows and columns of their own."""
@@ -62,47 +64,18 @@ def _named(check: checks.Check, *, fewest: int = 1) -> checks.Check:
     return checked
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a table or figure shows; which places it has is its own affair.
-
-    Attributes:
-        kind: of a table of one's own.
-        dataset: the one data set.
-        left, right: the two data sets, where it shows two.
-        source: the backbone, where it shows one.
-    """
-
-    kind: str | None = None
-    dataset: str | None = None
-    left: str | None = None
-    right: str | None = None
-    source: str | None = None
-
-    @property
-    def places(self) -> dict[str, str]:
-        """Place → name, of the places that were given."""
-        return {
-            entry.name: value
-            for entry in fields(self)
-            if entry.name != "kind" and (value := getattr(self, entry.name)) is not None
-        }
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        """The data sets it shows, each once; none where every place is `none`."""
-        names = (self.dataset, self.left, self.right)
-        return tuple(dict.fromkeys(name for name in names if name not in (None, NOTHING)))
-
-
-def _shown(value: Any, key: str) -> Shown:
-    known = [entry.name for entry in fields(Shown)]
-    if not isinstance(value, Mapping) or not value:
-        raise SettingError(key, value, f"a mapping of {', '.join(known)}")
-    unknown = [f"{key}.{part}" for part in value if part not in known]
-    if unknown:
-        raise KeyFaultError("unknown", unknown, f"allowed: {', '.join(known)}")
-    return Shown(**{part: checks.name(value[part], f"{key}.{part}") for part in value})
+def _members(value: Any, key: str) -> dict[str, float]:
+    """Two or more different backbones, each with its weight."""
+    allowed = "a list of two backbones or more, each once, or a mapping from backbones to weights"
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        given = dict.fromkeys(value, 1.0)
+        repeated = len(given) < len(value)
+    else:
+        given, repeated = value, False
+    if not isinstance(given, Mapping) or len(given) < 2 or repeated:
+        raise SettingError(key, value, allowed)
+    weight = checks.number(above=0)
+    return {checks.name(name, key): weight(given[name], f"{key}.{name}") for name in given}
 
 
 def _changes(value: Any, key: str) -> dict[str, Any]:
@@ -122,6 +95,26 @@ class VariantSettings:
     rounds: dict[str, dict[str, Any]] = setting(_named(_changes, fewest=0))
     """Name → settings that differ, one for each number of augmentation rounds in Figure 3; the method itself
     is a point of its own; `{}` for none. Paper: 1, 5, 10."""
+    longer: dict[str, dict[str, Any]] = setting(_named(_changes, fewest=0))
+    """Name → settings that let one backbone alone cost as much as an ensemble, for Table 9; `{}` for none.
+    Paper: not stated."""
+    objectives: dict[str, dict[str, Any]] = setting(_named(_changes, fewest=0))
+    """Name → settings of other objectives, the rows of Table 10; `{}` for none. Paper: not stated."""
+    ipc: dict[str, dict[str, Any]] = setting(_named(_changes, fewest=0))
+    """Name → `ipc` and what else differs with so many images per class, the points of Figure 9; `{}` for
+    none. Paper: not stated."""
+    recipes: dict[str, dict[str, Any]] = setting(_named(_changes, fewest=0))
+    """Name → settings of a cheaper or dearer recipe, the points of Figure 10; `{}` for none. Paper: not
+    stated."""
+
+    @property
+    def groups(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The groups by name."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+
+SEVERAL = "ipc"
+"""The group of variants that may have more images per class."""
 
 
 # Shared by all stages of a data set, so that no override can tell them different things.
@@ -156,6 +149,9 @@ class Groups:
     MoCo-v3."""
     figure_backbones: dict[str, BackboneSource] = setting(_named(_source(BackboneSource), fewest=0))
     """Backbones that Figure 8 alone may show and no table compares, `{}` for none. Paper: DINO v1."""
+    ensembles: dict[str, dict[str, float]] = setting(_named(_members, fewest=0))
+    """Name → backbones that distil together, as a list, or with their weights as a mapping; `{}` for none.
+    Table 9 compares them on its data set. Paper: not stated."""
     normalization: str = setting(checks.choice("pretrained", "imagenet"))
     """`pretrained`: the statistics each backbone was pretrained with; `imagenet`: ImageNet's for all. Paper:
     not stated; `imagenet` (published code)."""
@@ -166,13 +162,13 @@ class Groups:
     real_rounds: int = setting(checks.integer(1))
     """Augmentation rounds of the real images in the feature cache. Paper: not stated; new views in every step
     (published code)."""
-    tables: dict[str, Shown] = setting(_named(_shown))
+    tables: dict[str, Shown] = setting(_named(shown))
     """Table → the data sets it shows, `left` and `right` or `dataset`; `none` leaves a place empty, and a
     table without a data set out."""
-    own_tables: dict[str, Shown] = setting(_named(_shown, fewest=0))
+    own_tables: dict[str, Shown] = setting(_named(shown, fewest=0))
     """Name → `kind`, `left` and `right` of a table of one's own, which the stage `tables@<name>` makes; `{}`
     for none."""
-    figures: dict[str, Shown] = setting(_named(_shown))
+    figures: dict[str, Shown] = setting(_named(shown))
     """Figure → the data sets and the distilling `source` it shows; Figure 5 shows Table 3's data set."""
     variants: VariantSettings = setting(checks.section(VariantSettings))
     """Variants of the method."""
@@ -207,6 +203,19 @@ class Params(Groups):
         known = ", ".join((*self.backbones, *self.figure_backbones))
         raise InputError(f"{name!r} is not among backbones; there are: {known}.")
 
+    def members(self, source: str) -> dict[str, float]:
+        """The backbones that a source distils with, and their weights: an ensemble's, or one alone.
+
+        Raises:
+            InputError: if there is no source of that name.
+        """
+        if source in self.ensembles:
+            return dict(self.ensembles[source])
+        if source in self.backbones or source in self.figure_backbones:
+            return {source: 1.0}
+        known = ", ".join((*self.backbones, *self.ensembles, *self.figure_backbones))
+        raise InputError(f"{source!r} is not among backbones and ensembles; there are: {known}.")
+
     def for_dataset(self, dataset: str) -> MethodSettings:
         """The method with what `dataset_overrides` says of a data set."""
         overrides = self.dataset_overrides.get(dataset, {})
@@ -231,7 +240,9 @@ class Params(Groups):
         if label not in found:
             names = ", ".join(f"{part}/{one}" for part in known for one in getattr(self.variants, part))
             raise InputError(f"{name!r} is no variant; there are under variants: {names}.")
-        return with_overrides(method, found[label], f"variants.{group}.{label}.")
+        return with_overrides(
+            method, found[label], f"variants.{group}.{label}.", several=group == SEVERAL
+        )
 
     def features(self) -> FeatureSettings:
         """The part of the settings that the feature cache depends on."""
@@ -283,16 +294,21 @@ def _check_overrides(params: Params) -> None:
 
 
 def _check_shown(params: Params) -> None:
-    """Tables and figures show data sets and backbones that are listed."""
+    """Tables and figures show data sets and sources that are listed."""
     for part in ("tables", "own_tables", "figures"):
-        for title, shown in getattr(params, part).items():
-            for place, name in shown.places.items():
-                group = "backbones" if place == "source" else "datasets"
-                known = [*getattr(params, group), NOTHING]
+        for title, place_names in getattr(params, part).items():
+            for place, given in place_names.places.items():
+                group, known = "datasets", [*params.datasets, NOTHING]
+                if place == "source":
+                    group, known = "backbones", [*params.backbones, NOTHING]
+                if place == "sources":
+                    group, known = "backbones and ensembles", [*params.backbones, *params.ensembles]
                 if (title, place) == ("figure8", "source"):
                     known += params.figure_backbones
-                if name not in known:
-                    raise SettingError(f"{part}.{title}.{place}", name, f"one of {group}: {', '.join(known)}")
+                for name in given if place == "sources" else (given,):
+                    if name not in known:
+                        allowed = f"one of {group}: {', '.join(known)}"
+                        raise SettingError(f"{part}.{title}.{place}", name, allowed)
 
 
 def _check_names(params: Params) -> None:
@@ -301,10 +317,18 @@ def _check_names(params: Params) -> None:
         "datasets": (NOTHING, *RESERVED_DATASETS),
         "backbones": (NOTHING, *_ROWS),
         "figure_backbones": (NOTHING, *params.backbones),
+        "ensembles": (NOTHING, *_ROWS, *params.backbones, *params.figure_backbones),
     }
     for group, names in reserved.items():
         taken = [name for name in getattr(params, group) if name in names]
         if taken:
             raise SettingError(f"{group}.{taken[0]}", taken[0], f"a name other than {', '.join(names)}")
+    for name, members in params.ensembles.items():
+        for member in members:
+            if member not in params.backbones:
+                allowed = f"one of backbones: {', '.join(params.backbones)}"
+                raise SettingError(f"ensembles.{name}", member, allowed)
+    if params.method.init == REAL:
+        raise SettingError("init", REAL, "normal | zero; real images are a start in variants.ipc")
     if params.suite in RESERVED_SUITES:
         raise SettingError("suite", params.suite, f"a name other than {', '.join(RESERVED_SUITES)}")

@@ -18,6 +18,7 @@ STATED: dict[type, dict[str, str]] = {
         "ipc": "1",  # §4
         "steps": "5000",  # §4, A.1
         "aug_rounds": "10 (3 on ImageNet-1k)",  # A.1, Limitations
+        "objective": "`gradient`",  # §3.1
         "augment": "see below",
         "head_init": "`normal`",  # §3.1
         "head_std": "1 (§3.1)",
