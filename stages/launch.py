@@ -15,7 +15,7 @@ from lgm_core.foundation.devices import choose_device, rank_count, rank_device
 from lgm_core.foundation.ranks import join_ranks, spawn_ranks
 from stages.guard import alone_with, guarded, run_verb
 from stages.machine import available_cores, whole_number
-from stages.signals import end_as_interrupted
+from stages.signals import end_as_interrupted, ended_silently
 
 
 def run_shared(verb: str, arguments: list[str]) -> None:
@@ -36,7 +36,7 @@ def run_shared(verb: str, arguments: list[str]) -> None:
 
 def _spawned(rank: int, world: int, rendezvous: str, verb: str, arguments: list[str]) -> None:
     end_as_interrupted()
-    with guarded(f"rank {rank}: "):
+    with ended_silently(), guarded(f"rank {rank}: "):
         _as_rank(rank, world, rendezvous, (rank, world), verb, arguments)
 
 

@@ -32,16 +32,17 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
 
 def read_layout(params: Params) -> Layout:
     """Paths of the active suite's results, below the current folder."""
-    return Layout(Path(), params.suite, frozenset(params.figure_backbones), frozenset(params.own_tables))
+    names = (params.figure_backbones, params.own_tables, params.ensembles)
+    return Layout(Path(), params.suite, *map(frozenset, names))
 
 
 def check_cell(params: Params, dataset: str, source: str | None = None) -> None:
-    """Refuse a data set or backbone that the params file does not name."""
+    """Refuse a data set, backbone or ensemble that the params file does not name."""
     if dataset not in params.datasets:
         known = ", ".join(params.datasets)
         raise InputError(f"{dataset!r} is not among datasets in {PARAMS_FILE}; there are: {known}.")
     if source is not None:
-        params.backbone(source)
+        params.members(source)
 
 
 def checkpoint_folder(cell: Cell) -> Path:

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from stages.guard import guarded, run_alone
 from stages.params import read_params
-from stages.signals import end_as_interrupted
+from stages.signals import end_as_interrupted, ended_silently
 
 
 def run_stage(
@@ -40,7 +40,7 @@ def run_stage(
     """
     end_as_interrupted()
     arguments = _parsed(verb, about, usage, options)
-    with guarded():
+    with ended_silently(), guarded():
         if params:
             read_params()
         work(verb, arguments)

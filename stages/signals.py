@@ -31,6 +31,16 @@ def _terminated(signum: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+@contextmanager
+def ended_silently() -> Iterator[None]:
+    """Once the block is over, SIGTERM ends the process at once: all is said, and what Python still does on
+    its way out, such as the exit handlers of libraries, would show an interruption as a traceback."""
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def end_as_interrupted() -> None:
     """Let SIGTERM end this process as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _terminated)

@@ -6,10 +6,12 @@ results/<suite>/<data set>/features/<source>/        feature cache, sample pictu
                                                      distillations from other draws in again/1, again/2, …
                            neighbors/<source>/       the real images nearest to the distilled ones
                            probe/<source>.json       accuracies of what that source distilled
+                           judged/<source>.json      the same by every measure, beside all real selections
                            alignment.json            mutual k-NN between all backbones
                            runs/<verb>/<source>.json time and memory of the run that made a cell
                            inputs.json               that what this data set's features need was found
                            overrides.json            settings of the method that differ for this data set
+                           ensembles/                distilled, neighbors, probe and runs of ensembles
                            <group>/                  distilled, neighbors, probe and runs of variants, each in
                                                      a folder of its source: probe/<source>/<variant>.json
 results/<suite>/none/                                empty results, for what tables and figures leave out
@@ -30,6 +32,8 @@ BASE = ""
 
 NOTHING = "none"
 """What a table or figure shows in a place that it leaves empty; its results are empty files."""
+ENSEMBLES = "ensembles"
+"""Folder of what ensembles distilled, so that the tables of single backbones do not depend on it."""
 AGAIN = "again"
 """Folder of the further distillations, below that of the first."""
 RESERVED_DATASETS = ("tables", "figures")
@@ -43,6 +47,7 @@ _VERBS = {
     "distilled": "distill",
     "neighbors": "probe",
     "probe": "probe",
+    "judged": "judge",
     "alignment.json": "align",
     "inputs.json": "inputs",
     "overrides.json": "inputs",
@@ -56,15 +61,17 @@ class Cell:
 
     Attributes:
         folder: of the data set.
-        source: what distils: a backbone; empty for what is the data set's own.
+        source: what distils: a backbone or an ensemble; empty for what is the data set's own.
         variant: of the method, `<group>/<name>`; empty for the method itself.
         replicate: number of the distillation; all but the images of number 0 lie with number 0's.
+        together: whether the source is an ensemble.
     """
 
     folder: Path
     source: str = ""
     variant: str = BASE
     replicate: int = 0
+    together: bool = False
 
     @property
     def dataset(self) -> str:
@@ -73,7 +80,7 @@ class Cell:
 
     def _path(self, kind: str, suffix: str = "") -> Path:
         group, _, name = self.variant.partition("/")
-        folder = self.folder / group / kind
+        folder = self.folder / (ENSEMBLES if self.together else "") / group / kind
         return folder / self.source / f"{name}{suffix}" if name else folder / f"{self.source}{suffix}"
 
     @property
@@ -101,6 +108,11 @@ class Cell:
     def probe(self) -> Path:
         """JSON of the accuracies of what the source distilled."""
         return self._path("probe", ".json")
+
+    @property
+    def judged(self) -> Path:
+        """JSON of what the source distilled and of all real selections, by every measure."""
+        return self.folder / "judged" / f"{self.source}.json"
 
     @property
     def alignment(self) -> Path:
@@ -132,12 +144,14 @@ class Layout:
         suite: name of the active suite.
         shown_alone: sources that Figure 8 alone shows; their stages have names of their own.
         own_tables: names of the tables of one's own; theirs too.
+        ensembles: names of the sources that are several backbones.
     """
 
     root: Path
     suite: str
     shown_alone: frozenset[str] = field(default=frozenset())
     own_tables: frozenset[str] = field(default=frozenset())
+    ensembles: frozenset[str] = field(default=frozenset())
 
     @property
     def results(self) -> Path:
@@ -151,7 +165,7 @@ class Layout:
 
     def cell(self, dataset: str, source: str = "", variant: str = BASE) -> Cell:
         """The place of a cell."""
-        return Cell(self.results / dataset, source, variant)
+        return Cell(self.results / dataset, source, variant, together=source in self.ensembles)
 
     def replicates(self, count: int, dataset: str, source: str, variant: str = BASE) -> list[Cell]:
         """The cells of `count` distillations from draws of their own."""
@@ -200,7 +214,7 @@ class Layout:
         verb = rest.pop(0) if kind == "runs" and rest else _VERBS.get(kind)
         if verb is None:
             return None
-        count = 0 if verb in _OF_ALL_SOURCES else 2 if group else 1
+        count = 0 if verb in _OF_ALL_SOURCES else 2 if group not in ("", ENSEMBLES) else 1
         if len(rest) < count:
             return None
         names = [Path(part).stem for part in rest[:count]]

@@ -70,7 +70,8 @@ class MethodSettings:
     free. Paper: 1."""
     head_bank: int = setting(checks.integer(0))
     """Heads that are drawn once, each with its gradient over the whole bank of real views, and that every
-    step samples its `head_draws` from; 0: fresh heads in every step. Paper: not stated; 0 (published code)."""
+    step samples its `head_draws` from; 0: fresh heads in every step. Paper: not stated; 0 (published
+    code)."""
     include_bias: bool = setting(checks.boolean)
     """One cosine over the gradients of W and b together, or of W alone. Paper: `false` (Eq. 3); `true`
     (published code)."""
@@ -81,14 +82,13 @@ class MethodSettings:
     different images; or `all`, the whole cached bank. Paper: not stated; `views` (published code)."""
     ridge_penalty: float | str = setting(checks.either(UNREAD, checks.number(above=0)))
     """λ of `ridge`, in units of the mean squared norm of the synthetic features; `none` for other
-    objectives. Paper: not stated."""
+    objectives. Paper: not stated; `none` (published code)."""
     ridge_temperature: float | str = setting(checks.either(UNREAD, checks.number(0)))
     """τ that divides the logits of `ridge`; 0: in every step the one that fits best; `none` for other
-    objectives. Paper: not stated."""
+    objectives. Paper: not stated; `none` (published code)."""
     slots: str = setting(checks.choice("shared", CLUSTERS))
     """What the images of a class stand for: `shared`, all of them for the class; `clusters`, each for one of
-    `ipc` clusters of its real images, by k-means. Paper: not stated; `shared` (published
-    code)."""
+    `ipc` clusters of its real images, by k-means. Paper: not stated; `shared` (published code)."""
     parameterization: str = setting(checks.choice("pyramid", "pixels"))
     """`pyramid` of levels 1, 2, 4, … or `pixels`. Paper: `pyramid`."""
     init: str = setting(checks.choice("normal", "zero", REAL))
@@ -278,7 +278,9 @@ def with_overrides(
     objective = checked.get("objective", method.objective)
     for key in checked:
         if key in _UNREAD[objective]:
-            raise SettingError(prefix + key, overrides[key], f"left out: objective {objective} does not read it")
+            raise SettingError(
+                prefix + key, overrides[key], f"left out: objective {objective} does not read it"
+            )
     left = _OF_ONE_OBJECTIVE if objective != method.objective else {}
     try:
         return replace(method, **{**left, **checked})

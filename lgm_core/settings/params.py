@@ -240,9 +240,7 @@ class Params(Groups):
         if label not in found:
             names = ", ".join(f"{part}/{one}" for part in known for one in getattr(self.variants, part))
             raise InputError(f"{name!r} is no variant; there are under variants: {names}.")
-        return with_overrides(
-            method, found[label], f"variants.{group}.{label}.", several=group == SEVERAL
-        )
+        return with_overrides(method, found[label], f"variants.{group}.{label}.", several=group == SEVERAL)
 
     def features(self) -> FeatureSettings:
         """The part of the settings that the feature cache depends on."""
