@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from torch import nn
 
 from benchmarks.straightforward import MEAN, STD, Straightforward
-from lgm_core.method.distiller import Distiller
+from lgm_core.method.distiller import Distiller, Member
 from lgm_core.method.real import RealBank
 from lgm_core.models.frozen import FrozenBackbone, freeze
 from lgm_core.settings.method import AS_MANY_AS_VIEWS, MethodSettings
@@ -87,7 +87,7 @@ class Case:
         labels = torch.arange(views.shape[1]) % self.classes
         micro_batch = changes.pop("micro_batch", None)
         bank = RealBank(views, labels, tuple(map(str, range(self.classes))))
-        return Distiller(backbone, bank, self.method(**changes), seed=0, micro_batch=micro_batch)
+        return Distiller(Member(backbone, bank), self.method(**changes), seed=0, micro_batch=micro_batch)
 
 
 ONE_BATCH = {"head_draws": 1, "real_batch": AS_MANY_AS_VIEWS}

@@ -27,7 +27,7 @@ from lgm_core.features.cache import FeatureCache
 from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.store import replacing, write_text
-from lgm_core.method.distiller import Distiller
+from lgm_core.method.distiller import Distiller, Member
 from lgm_core.method.real import RealBank, real_bank
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.reporting.plots import color_and_marker
@@ -107,7 +107,8 @@ class Bench:
         bank = real_bank(self.cache, candidate.method)
         bank = RealBank(bank.views[: candidate.rounds], bank.labels, bank.classes)
         seed = derive_seed(self.seed, "distillation", draw)
-        return Distiller(self.backbone, bank, candidate.method, seed=seed, micro_batch=self.micro_batch)
+        member = Member(self.backbone, bank)
+        return Distiller(member, candidate.method, seed=seed, micro_batch=self.micro_batch)
 
     def top1(self, distiller: Distiller) -> float:
         """Accuracy of probes that are trained on the images as they are now."""

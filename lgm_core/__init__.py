@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lgm_core.foundation.errors import InputError as InputError
     from lgm_core.images import ImageSet as ImageSet
     from lgm_core.method.distiller import Distiller as Distiller
+    from lgm_core.method.distiller import Member as Member
     from lgm_core.method.recipe import distill as distill
     from lgm_core.models.frozen import FrozenBackbone as FrozenBackbone
     from lgm_core.models.frozen import freeze as freeze
@@ -33,6 +34,7 @@ _HOMES = {
     "FrozenBackbone": "models.frozen",
     "ImageSet": "images",
     "InputError": "foundation.errors",
+    "Member": "method.distiller",
     "MethodSettings": "settings.method",
     "ProbeSettings": "settings.evaluation",
     "distill": "method.recipe",

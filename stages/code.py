@@ -16,8 +16,8 @@ from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import write_json
 
 VERBS = (
-    "inputs", "features", "baselines", "distill", "probe", "align", "tables", "figures",
-    "report",
+    "inputs", "features", "baselines", "distill", "distill_ipc", "probe", "judge", "align", "tables",
+    "figures", "report",
 )  # fmt: skip
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 from lgm_core.data.integrity import unchanged
 from lgm_core.data.sources import load_images
 from lgm_core.distilled import load_distilled
-from lgm_core.evaluation.neighbors import Neighbors
+from lgm_core.evaluation.neighbors import Neighbors, find_neighbors
+from lgm_core.evaluation.selection import select_baselines, select_further
 from lgm_core.evaluation.small_sets import LabeledImages, real_sets
 from lgm_core.foundation.errors import InputError, StaleFileError
-from lgm_core.foundation.layout import Cell
-from lgm_core.foundation.store import read_json
+from lgm_core.foundation.seeds import derive_seed
 from lgm_core.images import ImageSet
-from lgm_core.settings.params import Params
-from stages.machine import Machine
+from stages.work import Opened, Work
+
+Selection = dict[str, list[list[int]]]
+"""Baseline → numbers of the images of each of its sets."""
 
 
 def distilled_for(classes: tuple[str, ...], folder: Path) -> LabeledImages:
@@ -30,34 +32,43 @@ def distilled_for(classes: tuple[str, ...], folder: Path) -> LabeledImages:
         raise StaleFileError(folder, f"is not of this data set ({error})") from error
 
 
-def train_and_distilled(
-    params: Params, machine: Machine, cells: list[Cell]
-) -> tuple[ImageSet, list[LabeledImages]]:
-    """The training images whose features the cells have, and the distilled set of each cell.
-
-    Args:
-        params: the settings.
-        machine: where the images lie.
-        cells: distillations of the same data set from the same source.
+def training_images(work: Work, backbone: str) -> ImageSet:
+    """The training images that a backbone's features are of.
 
     Raises:
-        InputError: if the images changed since, or any of them is missing or damaged.
+        InputError: if they changed since, or any of them is missing or damaged.
     """
-    images = load_images(params.datasets[cells[0].dataset], "train", machine.data_root)
-    train = unchanged(images, "train", cells[0].features)
-    return train, [distilled_for(train.classes, cell.distilled) for cell in cells]
+    images = load_images(work.params.datasets[work.dataset], "train", work.machine.data_root)
+    return unchanged(images, "train", work.features(backbone).features)
+
+
+def near_images(work: Work, own: list[Opened], distilled: list[LabeledImages]) -> list[Neighbors]:
+    """The real images nearest to those of every distilled set, as its source sees them."""
+    members = [(one.backbone, one.cache) for one in own]
+    size = work.params.method.input_size
+    return [find_neighbors(members, one.images, one.labels, size) for one in distilled]
 
 
 def chosen_images(
-    train: ImageSet, near: list[Neighbors], baselines: Path, side: int
+    train: ImageSet, near: list[Neighbors], selection: Selection, side: int
 ) -> dict[str, list[LabeledImages]]:
-    """The real training sets that a source chooses: Neighbors, and what its baselines name.
+    """The real training sets that a source chooses: Neighbors, and a selection by name.
 
     Args:
         train: the training images.
         near: those nearest to the images of every distilled set.
-        baselines: JSON of the others.
+        selection: the others.
         side: of the images in pixels.
     """
-    numbers = [found.numbers.tolist() for found in near]
-    return real_sets(train, {"neighbors": numbers, **read_json(baselines)["selection"]}, side)
+    return real_sets(train, {"neighbors": [found.numbers.tolist() for found in near], **selection}, side)
+
+
+def selected(work: Work, member: Opened, ipc: int) -> Selection:
+    """All selections of `ipc` real images per class in a member's features.
+
+    Random draws are named by the data set alone: every backbone is shown the same images.
+    """
+    cache = member.cache
+    seed = derive_seed(work.params.seed, "random images", work.dataset)
+    plain = select_baselines(cache, ipc, draws=work.params.probe.random_seeds, seed=seed)
+    return plain | select_further(cache, ipc, seed=work.clusters_seed(member.name))

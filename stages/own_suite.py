@@ -45,6 +45,7 @@ def own_suite(name: str, data: list[str], backbones: list[str], input_size: int)
         right=rest[0] if rest else NOTHING,
         # There are pairs of models where there are two.
         compared=left if len(models) > 1 else NOTHING,
+        ensembles=_together(list(models)),
         source=next(iter(models)),
         resolution=round(input_size * 8 / 7),
         input_size=input_size,
@@ -62,6 +63,11 @@ def short_names(sources: list[str]) -> dict[str, str]:
         number = sum(name == plain or name.startswith(f"{plain}_") for name in found)
         found[f"{plain}_{number + 1}" if plain in found else plain] = source
     return found
+
+
+def _together(models: list[str]) -> str:
+    """The ensemble of all models, where there are several."""
+    return "".join(["\n  all:", *(f"\n  - {name}" for name in models)]) if len(models) > 1 else " {}"
 
 
 def _rows(sources: dict[str, str]) -> str:

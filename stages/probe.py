@@ -8,49 +8,47 @@ if __name__ == "__main__":
 
     run_shared_stage("probe", __doc__, "dataset source [variant]", {"--images": "probe_images"})
 
-from lgm_core.evaluation.neighbors import find_neighbors, save_neighbors
-from lgm_core.evaluation.small_sets import RANDOM, evaluate_sets, probe_count, probe_facts
-from lgm_core.features.cache import load_features
+from lgm_core.evaluation.neighbors import save_neighbors
+from lgm_core.evaluation.small_sets import RANDOM, probe_facts
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
-from lgm_core.foundation.seeds import derive_seed
-from lgm_core.foundation.store import write_json
-from stages.backbones import opened
-from stages.distilled import chosen_images, train_and_distilled
-from stages.machine import read_machine
-from stages.params import check_cell, read_layout, read_params
-from stages.progress import progress_bar
+from lgm_core.foundation.store import read_json, write_json
+from lgm_core.settings.params import SEVERAL
+from stages.distilled import Selection, chosen_images, distilled_for, near_images, selected, training_images
+from stages.params import read_layout, read_params
+from stages.probing import probed
+from stages.work import Opened, Work
 
 
 def main(dataset: str, source: str, variant: str = "") -> None:
-    """Evaluate what `source` distilled, and real images it chooses, on all backbones; Random on itself."""
+    """Evaluate what `source` distilled, and real images it chooses, on all backbones."""
     params = read_params()
-    machine = read_machine()
-    ranks = own_ranks()
-    check_cell(params, dataset, source)
-    layout = read_layout(params)
-    measurement = Measurement(machine.device)
-    cells = layout.replicates(params.distillations, dataset, source, variant)
-    size, side = params.method.input_size, params.method.resolution
-    train, distilled = train_and_distilled(params, machine, cells)
-    own = load_features(cells[0].features)
-    model = opened(params, source, machine)
-    near = [find_neighbors(model, own, one.images, one.labels, size) for one in distilled]
-    real = {} if variant else chosen_images(train, near, cells[0].baselines, side)
-    targets = {}
-    for target in list(dict.fromkeys((source, *params.backbones)))[ranks.rank :: ranks.world]:
-        cache = own if target == source else load_features(layout.cell(dataset, target).features)
-        seen = model if target == source else opened(params, target, machine)
-        shown = {name: sets for name, sets in real.items() if target == source or name != RANDOM}
-        sets = {"distilled": distilled, **shown}
-        seed = derive_seed(params.seed, "probe", dataset, source, target)
-        how = {"input_size": size, "seed": seed, "draws": (RANDOM,)}
-        bar = progress_bar(sum(map(len, sets.values())), f"probe {dataset} on {target}", "sets")
-        with bar, measurement.part(f"probe on {target}", probe_count(sets, params.probe)):
-            targets[target] = evaluate_sets(seen, cache, sets, params.probe, **how, progress=bar.update)
-    every = {"targets": {target: runs for part in ranks.collect(targets) for target, runs in part.items()}}
-    if ranks.first:
+    work = Work.on(params, read_layout(params), dataset, source)
+    measurement = Measurement(work.machine.device)
+    cells = work.cells(variant)
+    own = work.members()
+    train = training_images(work, own[0].name)
+    distilled = [distilled_for(train.classes, cell.distilled) for cell in cells]
+    near = near_images(work, own, distilled)
+    side = params.method.resolution
+    selection = _selection(work, own, variant)
+    real = {} if selection is None else chosen_images(train, near, selection, side)
+    # Every backbone has the same Random sets: a table of the method itself reads them where they are its own.
+    targets = probed(
+        work, own, {"distilled": distilled, **real}, measurement, for_members=() if variant else (RANDOM,)
+    )
+    if own_ranks().first:
         save_neighbors(cells[0].neighbors, near[0], train, distilled[0].labels, side)
         names = {"dataset": dataset, "source": source, "variant": variant}
-        write_json(cells[0].probe, probe_facts(params.probe, **names, seed=params.seed) | every)
+        facts = probe_facts(params.probe, **names, seed=params.seed)
+        write_json(cells[0].probe, facts | {"targets": targets})
         measurement.write(cells[0].run("probe"))
+
+
+def _selection(work: Work, own: list[Opened], variant: str) -> Selection | None:
+    """The real images that are probed beside Neighbors; None where not even these are."""
+    if not variant:
+        return read_json(work.features(own[0].name).baselines)["selection"] if len(own) == 1 else {}
+    group, _, name = variant.partition("/")
+    changes = work.params.variants.ipc[name] if group == SEVERAL else {}
+    return selected(work, own[0], changes["ipc"]) if set(changes) == {"ipc"} else None

@@ -9,6 +9,8 @@ if __name__ == "__main__":
 
     run_stage("settings", __doc__)
 
+from dataclasses import replace
+
 from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import write_json
 from lgm_core.reporting.figures import check_figures
@@ -30,12 +32,12 @@ def write_nothing(layout: Layout, params: Params) -> None:
     """The empty results of the data set `none`."""
     for source in (NOTHING, *params.backbones, *params.figure_backbones):
         cell = layout.cell(NOTHING, source)
-        for path in (cell.baselines, cell.probe):
+        for path in (cell.baselines, cell.judged):
             write_json(path, {})
-        for folder in (cell.features, cell.distilled, cell.neighbors):
+        for folder in (cell.features, cell.neighbors):
             write_json(folder / "nothing.json", {})
-        for group in ("ablation", "rounds"):
-            variant = layout.cell(NOTHING, source, f"{group}/{NOTHING}")
-            write_json(variant.probe, {})
-            write_json(variant.distilled / "nothing.json", {})
+        variants = [replace(cell, variant=f"{group}/{NOTHING}") for group in params.variants.groups]
+        for distilled in (cell, replace(cell, together=True), *variants):
+            for path in (distilled.probe, distilled.run("distill"), distilled.distilled / "nothing.json"):
+                write_json(path, {})
     write_json(layout.cell(NOTHING).alignment, {})

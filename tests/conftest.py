@@ -35,6 +35,10 @@ from lgm_core.models.frozen import FrozenBackbone  # noqa: E402
 from lgm_core.settings.method import MethodSettings  # noqa: E402
 from lgm_core.settings.params import Params, parse_params  # noqa: E402
 
+_NO_VARIANTS: dict[str, Any] = {
+    group: {} for group in ("ablation", "rounds", "longer", "objectives", "ipc", "recipes")
+}
+
 
 def _merged(base: Any, changes: Any) -> Any:
     """`base` with `changes` laid over it, mapping into mapping; anything else, and {}, replaces it."""
@@ -63,8 +67,8 @@ def params(suite: dict[str, Any]) -> Callable[..., Params]:
 
 @pytest.fixture
 def method(params: Callable[..., Params]) -> Callable[..., MethodSettings]:
-    """`method(steps=3)`: the embedded suite's method with some keys replaced."""
-    return lambda **changes: params(**changes).method
+    """`method(steps=3)`: the method of the embedded suite, with gradients, and with some keys replaced."""
+    return lambda **changes: params(**{"objective": "gradient", "variants": _NO_VARIANTS, **changes}).method
 
 
 def _tiny_backbone(

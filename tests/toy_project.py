@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 from pathlib import Path
@@ -22,10 +23,20 @@ SHOWN = "shown"
 """The backbone of Figure 8 alone."""
 # Worst-group accuracy needs groups, which folders do not have.
 GROUPED = "birds"
-VARIANTS = ["ablation/pixels", "rounds/once"]
-TABLES = [f"table{number}" for number in range(1, 9)]
-FIGURES = ["figure1", "figure3", "figure4", "figure5", "figure6", "figure7", "figure8", "alignment", "losses"]
-PLOTS = ["figure3", "figure4", "alignment", "losses"]
+ENSEMBLE = "both"
+VARIANTS = {
+    "ablation": {"pixels": {"parameterization": "pixels"}},
+    "rounds": {"once": {"aug_rounds": 1}},
+    "longer": {"twofold": {"steps": 8}},
+    "objectives": {"ridge": {"objective": "ridge", "ridge_penalty": 1.0, "ridge_temperature": 0}},
+    "ipc": {"two": {"ipc": 2}, "two_clusters": {"ipc": 2, "slots": "clusters", "init": "real"}},
+    "recipes": {"means": {"objective": "means", "aug_rounds": 1}},
+}
+OF_ALL_BACKBONES = ("ablation", "longer", "objectives")
+"""Groups of variants that are made of every backbone; the others of the first."""
+TABLES = [f"table{number}" for number in range(1, 12)]
+FIGURES = [*(f"figure{number}" for number in (1, 3, 4, 5, 6, 7, 8, 9, 10)), "alignment", "losses"]
+PLOTS = ["figure3", "figure4", "figure9", "figure10", "alignment", "losses"]
 DISTILLATIONS = 2
 PER_CLASS = {"train": 6, "test": 4}
 COLORS = {"blue": (0.1, 0.2, 0.9), "green": (0.1, 0.8, 0.2), "red": (0.9, 0.2, 0.1)}
@@ -61,17 +72,16 @@ def toy_settings(rows: dict[str, dict[str, str]]) -> dict[str, Any]:
     settings = YAML(typ="safe").load((ROOT / "suites" / "embedded.yaml").read_text(encoding="utf-8"))
     for part in ("tables", "figures"):
         for shown in settings[part].values():
-            shown |= {place: BACKBONES[0] if place == "source" else DATASET for place in shown}
+            known = {"source": BACKBONES[0], "sources": [BACKBONES[0], ENSEMBLE]}
+            shown |= {place: known.get(place, DATASET) for place in shown}
     settings["figures"]["figure8"]["source"] = SHOWN
     settings["tables"]["table4"] = {"left": GROUPED, "right": GROUPED}
     settings |= {
         "suite": "toy",
         "datasets": {DATASET: f"folder:{DATASET}", GROUPED: f"toy:{GROUPED}"},
-        "variants": {
-            "ablation": {"pixels": {"parameterization": "pixels"}},
-            "rounds": {"once": {"aug_rounds": 1}},
-        },
+        "variants": copy.deepcopy(VARIANTS),
         "backbones": rows,
+        "ensembles": {ENSEMBLE: list(BACKBONES)},
         "figure_backbones": {SHOWN: rows["conv"]},
         "distillations": DISTILLATIONS,
         "steps": 4,
@@ -105,18 +115,30 @@ def stage_calls() -> list[tuple[str, ...]]:
         for verb in ("features", "baselines", "distill", "probe")
         for name in BACKBONES
     ]
-    variants = [(verb, DATASET, *cell) for cell in variant_cells() for verb in ("distill", "probe")]
+    variants = [call for cell in variant_cells() for call in variant_calls(*cell)]
     variants += [(verb, DATASET, SHOWN) for verb in ("features", "baselines", "distill", "probe")]
+    together = [(verb, DATASET, ENSEMBLE) for verb in ("distill", "probe")]
+    together += [("judge", DATASET, source) for source in (BACKBONES[0], ENSEMBLE)]
     shown = [*(("tables", name) for name in TABLES), *(("figures", name) for name in FIGURES)]
     checks = [("settings",), *(("inputs", dataset) for dataset in (DATASET, GROUPED))]
     aligned = [("align", dataset) for dataset in (DATASET, GROUPED)]
-    return [*checks, *cells, *variants, *aligned, *shown, ("report",)]
+    return [*checks, *cells, *variants, *together, *aligned, *shown, ("report",)]
 
 
 def variant_cells() -> list[tuple[str, str]]:
-    """Backbone and variant: ablations of every backbone, rounds of one."""
-    ablation, rounds = VARIANTS
-    return [*((name, ablation) for name in BACKBONES), (BACKBONES[0], rounds)]
+    """Backbone and variant, of all variants that there are."""
+    return [
+        (name, f"{group}/{label}")
+        for group, labels in VARIANTS.items()
+        for name in (BACKBONES if group in OF_ALL_BACKBONES else BACKBONES[:1])
+        for label in labels
+    ]
+
+
+def variant_calls(name: str, variant: str) -> list[tuple[str, ...]]:
+    """The stages of a variant."""
+    distill = "distill_ipc" if variant.startswith("ipc/") else "distill"
+    return [(distill, DATASET, name, variant), ("probe", DATASET, name, variant)]
 
 
 def enter(folder: Path, patch: pytest.MonkeyPatch) -> None:

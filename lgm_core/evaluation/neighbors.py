@@ -7,10 +7,12 @@ neighbors.json         which image that is, and its cosine similarity
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
@@ -43,8 +45,7 @@ class Neighbors:
 
 
 def find_neighbors(
-    backbone: FrozenBackbone,
-    cache: FeatureCache,
+    members: Sequence[tuple[FrozenBackbone, FeatureCache]],
     images: Float[Tensor, "n 3 r r"],
     labels: Int[Tensor, " n"],
     input_size: int,
@@ -52,15 +53,22 @@ def find_neighbors(
     """Find the training image of the same class with the highest cosine similarity, for every image.
 
     Args:
-        backbone: the distilling one, whose feature space decides what is near.
-        cache: its features of the data set.
+        members: the distilling backbones, in whose feature spaces it is decided what is near, each with its
+            features of the data set; of several the mean similarity counts.
         images: distilled, values in [0, 1].
         labels: their classes.
-        input_size: side in pixels of what the backbone sees.
+        input_size: side in pixels of what the backbones see.
+
+    Returns:
+        Numbers and similarities; the features are the first member's.
     """
-    features = backbone.embed(center_crop(images, input_size), exact=True).cpu()
-    numbers = select_neighbors(features, labels, cache.train, cache.train_labels)
-    return Neighbors(features, numbers, functional.cosine_similarity(features, cache.train[numbers], dim=1))
+    views = center_crop(images, input_size)
+    seen = [backbone.embed(views, exact=True).cpu() for backbone, _ in members]
+    caches = [cache for _, cache in members]
+    pairs = [(own, cache.train) for own, cache in zip(seen, caches, strict=True)]
+    numbers = select_neighbors(pairs, labels, caches[0].train_labels)
+    similar = [functional.cosine_similarity(own, real[numbers], dim=1) for own, real in pairs]
+    return Neighbors(seen[0], numbers, torch.stack(similar).mean(dim=0))
 
 
 def save_neighbors(

@@ -1,6 +1,8 @@
-"""Real images chosen to stand for their class: the baselines of Table 1 (write-up §4)."""
+"""Real images chosen to stand for their class: the baselines of Table 1 (write-up §4), and further ones."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -8,26 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lgm_core.features.cache import FeatureCache
-from lgm_core.foundation.errors import InputError
+from lgm_core.features.clusters import class_members, cluster_classes
 from lgm_core.foundation.seeds import named_generator
-
-
-def _members(labels: Int[Tensor, " n"], classes: tuple[str, ...], ipc: int) -> list[Tensor]:
-    """Image numbers of every class.
-
-    Raises:
-        InputError: if a class has fewer than `ipc` images.
-    """
-    members = [(labels == label).nonzero().flatten() for label in range(len(classes))]
-    short = [
-        f"{name} ({len(found)})" for name, found in zip(classes, members, strict=True) if len(found) < ipc
-    ]
-    if short:
-        raise InputError(
-            f"{ipc} images per class were asked for (ipc), but these classes have fewer: "
-            f"{', '.join(short[:10])}."
-        )
-    return members
 
 
 def select_random(
@@ -36,7 +20,7 @@ def select_random(
     """`ipc` different images of every class, class by class."""
     chosen = [
         found[torch.randperm(len(found), generator=generator)[:ipc]]
-        for found in _members(labels, classes, ipc)
+        for found in class_members(labels, classes, ipc)
     ]
     return torch.cat(chosen)
 
@@ -46,7 +30,7 @@ def select_centroids(
 ) -> Int[Tensor, " k"]:
     """The `ipc` images of every class whose features are nearest (Euclidean) to the class mean."""
     chosen = []
-    for found in _members(labels, classes, ipc):
+    for found in class_members(labels, classes, ipc):
         own = features[found].double()
         distance = (own - own.mean(dim=0)).norm(dim=1)
         chosen.append(found[distance.argsort(stable=True)[:ipc]])
@@ -54,15 +38,79 @@ def select_centroids(
 
 
 def select_neighbors(
-    synthetic: Float[Tensor, "k f"],
+    pairs: Sequence[tuple[Tensor, Tensor]],
     synthetic_labels: Int[Tensor, " k"],
-    features: Float[Tensor, "n f"],
     labels: Int[Tensor, " n"],
 ) -> Int[Tensor, " k"]:
-    """For every synthetic image the real image of its class with the highest cosine similarity."""
-    similarity = functional.normalize(synthetic, dim=1) @ functional.normalize(features, dim=1).T
-    similarity = similarity.masked_fill(synthetic_labels[:, None] != labels[None, :], -torch.inf)
-    return similarity.argmax(dim=1)
+    """For every synthetic image the real image of its class with the highest mean cosine similarity.
+
+    Args:
+        pairs: features of the synthetic and of the real images, [k, F] and [N, F], under every backbone.
+        synthetic_labels: [k].
+        labels: [N].
+    """
+    similar = [functional.normalize(a, dim=1) @ functional.normalize(b, dim=1).T for a, b in pairs]
+    similarity = torch.stack(similar).mean(dim=0) if len(similar) > 1 else similar[0]
+    return similarity.masked_fill(synthetic_labels[:, None] != labels[None, :], -torch.inf).argmax(dim=1)
+
+
+def select_herding(
+    features: Float[Tensor, "n f"], labels: Int[Tensor, " n"], classes: tuple[str, ...], ipc: int
+) -> Int[Tensor, " k"]:
+    """Images of every class whose mean stays near the class mean, one after another (Welling 2009).
+
+    With w = μ at first: the image with the largest ⟨w, z⟩ that is not chosen yet, then w ← w + μ - z.
+    Features are taken as they are cached.
+    """
+    chosen = []
+    for found in class_members(labels, classes, ipc):
+        own = features[found].double()
+        mean = own.mean(dim=0)
+        wanted = mean.clone()
+        free = torch.ones(len(own), dtype=torch.bool, device=own.device)
+        for _ in range(ipc):
+            best = int((own @ wanted).masked_fill(~free, -torch.inf).argmax())
+            free[best] = False
+            wanted += mean - own[best]
+            chosen.append(found[best])
+    return torch.stack(chosen)
+
+
+def select_k_center(
+    features: Float[Tensor, "n f"], labels: Int[Tensor, " n"], classes: tuple[str, ...], ipc: int
+) -> Int[Tensor, " k"]:
+    """Images of every class that leave none far away (Euclidean): greedy k-center (Sener & Savarese 2018).
+
+    The first is the one nearest to the class mean, then always the one farthest from all that are chosen.
+    """
+    chosen = []
+    for found in class_members(labels, classes, ipc):
+        own = features[found].double()
+        best = int((own - own.mean(dim=0)).norm(dim=1).argmin())
+        nearest = torch.full((len(own),), torch.inf, dtype=own.dtype, device=own.device)
+        for _ in range(ipc):
+            chosen.append(found[best])
+            nearest = nearest.minimum((own - own[best]).norm(dim=1))
+            nearest[best] = -1.0
+            best = int(nearest.argmax())
+    return torch.stack(chosen)
+
+
+def select_further(cache: FeatureCache, ipc: int, *, seed: int) -> dict[str, list[list[int]]]:
+    """Image numbers of the selections that people compare with beside Table 1's.
+
+    Args:
+        cache: features that they are made in.
+        ipc: images of every class.
+        seed: of k-means, the root of :func:`lgm_core.features.clusters.cluster_classes`.
+
+    Returns:
+        `herding`, `medoids`, the images nearest to the centres of k-means, and `k_center`; one set each.
+    """
+    how = (cache.train, cache.train_labels, cache.classes, ipc)
+    medoids = cluster_classes(*how[:2], ipc, seed=seed, classes=cache.classes).medoids
+    found = {"herding": select_herding(*how), "medoids": medoids, "k_center": select_k_center(*how)}
+    return {name: [numbers.tolist()] for name, numbers in found.items()}
 
 
 def select_baselines(cache: FeatureCache, ipc: int, *, draws: int, seed: int) -> dict[str, list[list[int]]]:

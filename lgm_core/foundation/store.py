@@ -23,6 +23,7 @@ from lgm_core.foundation.errors import DamagedFileError, InputError, MissingFile
 from lgm_core.foundation.locks import is_running
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 logger = logging.getLogger(__name__)
@@ -229,6 +230,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, {key: json.loads(value) for key, value in header.items()}
 
 
+def eight_bit(image: Tensor) -> np.ndarray:
+    """An image [3, H, W] with values in [0, 1] as bytes [H, W, 3], rounded to the nearest."""
+    return (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+
+
 def write_png(path: Path, image: Tensor) -> None:
     """Write one image.
 
@@ -238,6 +244,5 @@ def write_png(path: Path, image: Tensor) -> None:
     """
     from PIL import Image
 
-    pixels = (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     with replacing(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG")
+        Image.fromarray(eight_bit(image)).save(temporary, format="PNG")

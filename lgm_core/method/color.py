@@ -21,6 +21,12 @@ def decorrelation_matrix(
     return (matrix / matrix.norm(dim=0).max()).to(device=device, dtype=dtype)
 
 
+def decorrelate(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+    """The inverse of :func:`correlate`."""
+    matrix = torch.linalg.inv(decorrelation_matrix(dtype=torch.float64)).to(images)
+    return torch.einsum("rc,nchw->nrhw", matrix, images)
+
+
 def correlate(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     """Map images from the decorrelated space to (unsquashed) RGB."""
     matrix = decorrelation_matrix(images.device, images.dtype)

@@ -1,20 +1,24 @@
 """Linear Gradient Matching: the loop that turns random pyramids into one image per class (write-up §3).
 
-Each step renders the images, makes K views of each, runs them through the frozen backbone, and compares the
-closed-form gradient of M random heads on those features with the gradient on cached real features. Only one
-ordinary backward pass goes through the backbone, in micro-batches where memory asks for it (synthesis).
+Each step renders the images, makes K views of each, runs them through the frozen backbone, and compares what
+an objective sums over their features, such as the closed-form gradient of M random heads, with the same of
+cached real features. Only one ordinary backward pass goes through the backbone, in micro-batches where memory
+asks for it (synthesis).
+
+Several backbones may distil together: the same views go through each of them, each has its own objective, and
+the pixels' gradients add up, weighted. Only one backbone's graph is in memory at a time.
 
 Several processes share a run by images: a rank renders and updates its own, and all that the ranks exchange
-is their part of the heads' gradient, M × C × (F + 1) numbers. All draws are named by step, image and view,
-not by process, so the result is that of one process.
+is their part of the objective's sum. All draws are named by step, image and view, not by process, so the
+result is that of one process.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,12 +31,13 @@ from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.foundation.microbatch import Backoff, fitting_views
 from lgm_core.foundation.ranks import ALONE, Ranks
 from lgm_core.foundation.seeds import named_generator
-from lgm_core.method.gradients import Heads, draw_heads, matching_loss
+from lgm_core.method.objectives.choice import real_side
+from lgm_core.method.objectives.objective import Real
 from lgm_core.method.pyramid import SyntheticImages
-from lgm_core.method.real import RealBank, real_gradient
+from lgm_core.method.real import RealBank
 from lgm_core.method.synthetic import Synthesis, SyntheticViews
 from lgm_core.models.frozen import FrozenBackbone
-from lgm_core.settings.method import MethodSettings
+from lgm_core.settings.method import CLUSTERS, REAL, MethodSettings
 
 Progress = Callable[[int, float], None]
 
@@ -76,48 +81,95 @@ def make_optimizer(method: MethodSettings, levels: list[Tensor]) -> torch.optim.
     return torch.optim.Adam(levels, lr=method.learning_rate)
 
 
-class Distiller:
-    """Distils one data set under one backbone.
+@dataclass(frozen=True)
+class Member:
+    """One of the backbones that distil together, or the only one.
 
-    Args:
+    Attributes:
         backbone: φ, frozen, on the device to use.
         bank: cached real features under the same backbone.
+        name: names its draws, where there are several members.
+        weight: of its loss among theirs.
+    """
+
+    backbone: FrozenBackbone
+    bank: RealBank
+    name: str = ""
+    weight: float = 1.0
+
+
+def _check(members: list[Member], method: MethodSettings, start: Float[Tensor, "n 3 r r"] | None) -> None:
+    """Refuse banks of different images, and a method whose slots or start are missing."""
+    first = members[0].bank
+    for member in members[1:]:
+        bank = member.bank
+        if bank.classes != first.classes or not torch.equal(bank.labels, first.labels):
+            raise InputError(f"{member.name or 'A member'} has features of other images than the first one.")
+    slots = len(first.classes) * method.ipc
+    for bank in (member.bank for member in members):
+        if (method.slots == CLUSTERS) != (bank.slots is not None) or (
+            bank.slots is not None and bank.outputs != slots
+        ):
+            raise SettingError("slots", method.slots, f"{CLUSTERS} with a bank of {slots} slots, or shared")
+    shape = (slots, 3, method.resolution, method.resolution)
+    if (method.init == REAL) != (start is not None) or (start is not None and start.shape != shape):
+        raise SettingError("init", method.init, f"{REAL} with a start of shape {list(shape)}, or another")
+
+
+class Distiller:
+    """Distils one data set under one backbone, or under several together.
+
+    Args:
+        members: the backbones and their banks of the same images, on one device; a single one may be given
+            as it is.
         method: every setting.
         seed: root of all draws.
-        micro_batch: most views in the backbone at once; None: as many as fit into memory. Changes memory,
-            not the result.
+        micro_batch: most views in a backbone at once; None: as many as fit into memory. Changes memory, not
+            the result.
         ranks: the processes that share the run; each owns consecutive images.
+        start: what the images begin as, [n, 3, r, r] in [0, 1], class by class; with `init: real` alone.
 
     Raises:
-        InputError: if there are more ranks than images.
+        InputError: if there are more ranks than images, the members' banks are of different images, or the
+            method needs slots or a start that are not given.
     """
 
     def __init__(
         self,
-        backbone: FrozenBackbone,
-        bank: RealBank,
+        members: Member | Sequence[Member],
         method: MethodSettings,
         *,
         seed: int,
         micro_batch: int | None = None,
         ranks: Ranks = ALONE,
+        start: Float[Tensor, "n 3 r r"] | None = None,
     ) -> None:
-        self.backbone = backbone
+        given = [members] if isinstance(members, Member) else list(members)
+        self.device = given[0].backbone.device
+        self.members = [replace(member, bank=member.bank.to(self.device)) for member in given]
         self.method = method
         self.seed = seed
         self.ranks = ranks
-        self.device = backbone.device
-        self.bank = bank.to(self.device)
-        self.count = len(bank.classes) * method.ipc
+        self.classes = given[0].bank.classes
+        self.count = len(self.classes) * method.ipc
+        _check(self.members, method, start)
         own = ranks.share(self.count)
         if len(own) == 0:
             allowed = f"at most {self.count}, the number of synthetic images, which ranks share"
             raise SettingError("ranks", ranks.world, allowed)
-        self.labels = torch.arange(len(bank.classes)).repeat_interleave(method.ipc)
-        self.view_labels = self.labels[own.start : own.stop].repeat_interleave(method.aug_rounds)
+        self.labels = torch.arange(len(self.classes)).repeat_interleave(method.ipc)
+        targets = torch.arange(self.count) if method.slots == CLUSTERS else self.labels
+        self.view_labels = targets[own.start : own.stop].repeat_interleave(method.aug_rounds)
         self.view_labels = self.view_labels.to(self.device)
-        self.backoff = Backoff(micro_batch) if micro_batch else None
-        images = SyntheticImages(list(own), method, seed, self.device)
+        self.backoffs = [Backoff(micro_batch) if micro_batch else None for _ in self.members]
+        several = len(self.members) > 1
+        self.sides = [
+            real_side(Real(member.bank, method, seed, member.name if several else "", ranks))
+            for member in self.members
+        ]
+        self.start = start
+        begun = None if start is None else start[own.start : own.stop]
+        images = SyntheticImages(list(own), method, seed, self.device, begun)
         self.state = DistillState(images, make_optimizer(method, images.levels))
 
     def load_state(self, saved: dict[str, Any]) -> None:
@@ -138,59 +190,48 @@ class Distiller:
         state.optimizer = make_optimizer(self.method, state.images.levels)
         state.optimizer.load_state_dict(copy.deepcopy(saved["optimizer"]))
 
-    def _heads_and_target(self) -> tuple[Heads, Float[Tensor, "m c g"]]:
-        """The step's random heads and G_real under them, equal on all ranks."""
-        method = self.method
-        bank = self.bank
-        step = self.state.step
-        heads = draw_heads(
-            method.head_draws,
-            len(bank.classes),
-            bank.views.shape[2],
-            init=method.head_init,
-            std=method.head_std,
-            generator=named_generator(self.seed, "heads", step, device=self.device),
-        )
-        generator = named_generator(self.seed, "real", step, device=bank.views.device)
-        features, labels = bank.batch(method, generator)
-        return heads, real_gradient(
-            features, labels, heads, include_bias=method.include_bias, ranks=self.ranks
-        )
-
     def _views(self, pixels: Float[Tensor, "n 3 r r"]) -> SyntheticViews:
         """Views of the own images: drawn for all images, so that the draws do not depend on the ranks."""
         method = self.method
         own = self.ranks.share(self.count)
         generator = named_generator(self.seed, "views", self.state.step)
-        draws = draw_for(method.augment, method.view_count(len(self.bank.classes)), generator)
+        draws = draw_for(method.augment, method.view_count(len(self.classes)), generator)
         if draws is not None:
             draws = draws.part(own.start * method.aug_rounds, own.stop * method.aug_rounds)
         return SyntheticViews(pixels, self.view_labels, draws, method)
 
-    def _sized(self, synthesis: Synthesis) -> Backoff:
-        """The micro-batch, found at the first step where none was given."""
-        if self.backoff is None:
+    def _sized(self, number: int, synthesis: Synthesis) -> Backoff:
+        """A member's micro-batch, found at the first step where none was given."""
+        known = self.backoffs[number]
+        if known is None:
             views = fitting_views(
-                lambda count: synthesis.gradient(0, count),
+                lambda count: synthesis.statistic(0, count),
                 len(synthesis.views),
                 self.device,
                 processes=self.ranks.world,
             )
-            self.backoff = Backoff(views)
-        return self.backoff
+            known = self.backoffs[number] = Backoff(views)
+        return known
+
+    def _member_gradient(self, number: int, views: SyntheticViews) -> tuple[Tensor, Tensor]:
+        """∂L_b/∂pixels of the own images, and L_b; nothing of the member's graph stays."""
+        objective = self.sides[number].at(self.state.step, self.device)
+        synthesis = Synthesis(self.members[number].backbone, views, objective)
+        backoff = self._sized(number, synthesis)
+        pending = backoff.run(synthesis.forward)
+        loss, direction = objective.direction(self.ranks.sum(pending.value))
+        return backoff.run(lambda views: synthesis.backward(pending, direction, views)), loss
 
     def _pixel_gradient(self, pixels: Float[Tensor, "n 3 r r"]) -> tuple[Tensor, Tensor]:
-        """∂L/∂pixels of the own images, and L; changes no state but the micro-batch."""
-        heads, real = self._heads_and_target()
-        total = self.method.view_count(len(self.bank.classes))
-        synthesis = Synthesis(self.backbone, self._views(pixels), heads, total)
-        backoff = self._sized(synthesis)
-        pending = backoff.run(synthesis.forward)
-        synthetic = self.ranks.sum(pending.value).requires_grad_()
-        loss = matching_loss(real, synthetic)
-        (direction,) = torch.autograd.grad(loss, synthetic)
-        gradient = backoff.run(lambda views: synthesis.backward(pending, direction, views))
-        return gradient, loss.detach()
+        """∂L/∂pixels of the own images, and L, the members' weighted mean; changes only micro-batches."""
+        views = self._views(pixels)
+        total = sum(member.weight for member in self.members)
+        gradients, losses = [], []
+        for number, member in enumerate(self.members):
+            gradient, loss = self._member_gradient(number, views)
+            gradients.append(gradient * (member.weight / total))
+            losses.append(loss * (member.weight / total))
+        return torch.stack(gradients).sum(dim=0), torch.stack(losses).sum()
 
     def step(self) -> Tensor:
         """One update of the own images; the loss before it, equal on all ranks, on the device."""
@@ -257,4 +298,4 @@ class Distiller:
             keep()
         with torch.no_grad():
             images = self.ranks.gather(self.state.images.render(), self.ranks.counts(self.count))
-        return DistilledSet(images, self.labels, self.bank.classes, losses=tuple(self.state.losses))
+        return DistilledSet(images, self.labels, self.classes, losses=tuple(self.state.losses))

@@ -14,8 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from lgm_core.foundation.seeds import named_generator
-from lgm_core.method.color import correlate
-from lgm_core.settings.method import MethodSettings
+from lgm_core.method.color import correlate, decorrelate
+from lgm_core.settings.method import REAL, MethodSettings
+
+_MARGIN = 1e-3
+"""How far from black and white a start's pixels stay: there squashing has no inverse."""
 
 
 def level_sizes(resolution: int, finest: int) -> list[int]:
@@ -31,6 +34,28 @@ def level_sizes(resolution: int, finest: int) -> list[int]:
 def squash(x: Tensor) -> Tensor:
     """sigmoid(2x), identical to ½ + ½ tanh(x) (Eq. 6)."""
     return torch.sigmoid(2 * x)
+
+
+def unsquash(pixels: Tensor) -> Tensor:
+    """The inverse of :func:`squash`, of values pushed into [0.001, 0.999]."""
+    return torch.logit(pixels, eps=_MARGIN) / 2
+
+
+def laplacian_levels(target: Float[Tensor, "n 3 r r"], sizes: list[int]) -> list[Tensor]:
+    """Levels whose upsampled sum is `target`: each holds what the coarser ones leave, at its own size.
+
+    Args:
+        target: unsquashed, in the space of the levels.
+        sizes: coarse to fine, the last one the resolution.
+    """
+    levels = []
+    rest = target
+    for size in sizes:
+        level = functional.adaptive_avg_pool2d(rest, size)
+        levels.append(level)
+        basis = _upsampling(size, target.shape[-1], target.device, target.dtype)
+        rest = rest - basis @ level @ basis.mT
+    return levels
 
 
 @lru_cache
@@ -52,10 +77,16 @@ class SyntheticImages:
         method: parameterisation, resolution, growth and initialisation.
         seed: root of the draws.
         device: where the parameters live.
+        start: the images that they begin as, [n, 3, r, r] in [0, 1], with `init: real`.
     """
 
     def __init__(
-        self, indices: list[int], method: MethodSettings, seed: int, device: torch.device | str = "cpu"
+        self,
+        indices: list[int],
+        method: MethodSettings,
+        seed: int,
+        device: torch.device | str = "cpu",
+        start: Float[Tensor, "n 3 r r"] | None = None,
     ) -> None:
         self.indices = list(indices)
         self.method = method
@@ -64,8 +95,18 @@ class SyntheticImages:
         if method.parameterization == "pixels":
             sizes = [method.resolution]
         else:
-            sizes = level_sizes(method.resolution, method.pyramid_start)
-        self.levels: list[Tensor] = [self._start(size, len(sizes)).requires_grad_() for size in sizes]
+            finest = method.resolution if method.init == REAL else method.pyramid_start
+            sizes = level_sizes(method.resolution, finest)
+        if start is None:
+            levels = [self._start(size, len(sizes)) for size in sizes]
+        else:
+            levels = self._as(start, sizes)
+        self.levels: list[Tensor] = [level.requires_grad_() for level in levels]
+
+    def _as(self, start: Float[Tensor, "n 3 r r"], sizes: list[int]) -> list[Tensor]:
+        """The levels that render as given images, all of them at once."""
+        target = unsquash(start.to(self.device))
+        return laplacian_levels(decorrelate(target) if self.method.decorrelate_color else target, sizes)
 
     def _start(self, size: int, count: int) -> Float[Tensor, "n 3 {size} {size}"]:
         """One of the `count` levels that there are before the first step."""

@@ -17,7 +17,7 @@ from lgm_core.method.gradients import Heads, head_gradient
 from lgm_core.settings.method import AS_MANY_AS_VIEWS, NO_AUGMENTATION, WHOLE_BANK, MethodSettings
 
 Batch = tuple[Float[Tensor, "b f"], Int[Tensor, " b"]]
-"""Features and their labels."""
+"""Features and what the objective labels them with."""
 
 _LOGITS_AT_ONCE = 2**26
 """Bound on the logits of one product, images × heads × classes, so that a large bank fits beside them."""
@@ -31,18 +31,44 @@ class RealBank:
         views: [R, N, F], R augmentation rounds.
         labels: [N].
         classes: C class names.
+        slots: [N], the cluster that every image belongs to, numbered class by class; None where images stand
+            for their whole class.
     """
 
     views: Float[Tensor, "r n f"]
     labels: Int[Tensor, " n"]
     classes: tuple[str, ...]
+    slots: Int[Tensor, " n"] | None = None
+
+    @property
+    def targets(self) -> Int[Tensor, " n"]:
+        """What the objective labels every image with: its class, or its slot."""
+        return self.labels if self.slots is None else self.slots
+
+    @property
+    def outputs(self) -> int:
+        """How many different targets there are."""
+        return len(self.classes) if self.slots is None else int(self.slots.max()) + 1
+
+    def whole(self) -> Batch:
+        """Every image in every round."""
+        return self.views.flatten(0, 1), self.targets.repeat(len(self.views))
+
+    def means(self) -> Float[Tensor, "c f"]:
+        """The mean over all views of every target, in double precision."""
+        shape = (self.outputs, self.views.shape[2])
+        sums = torch.zeros(shape, dtype=torch.float64, device=self.views.device)
+        for views in self.views:
+            sums.index_add_(0, self.targets, views.double())
+        return sums / (len(self.views) * self.targets.bincount(minlength=self.outputs))[:, None]
 
     def to(self, device: torch.device | str) -> RealBank:
         """The same bank on a device; it stays on the CPU where it would take more than half of a GPU."""
         target = torch.device(device)
         if target.type == "cuda" and self.views.nbytes > free_bytes(target) / 2:
             return self
-        return RealBank(self.views.to(target), self.labels.to(target), self.classes)
+        slots = None if self.slots is None else self.slots.to(target)
+        return RealBank(self.views.to(target), self.labels.to(target), self.classes, slots)
 
     def batch(self, method: MethodSettings, generator: torch.Generator) -> Batch:
         """The real side of a step, of the size that `method.real_batch` says.
@@ -55,10 +81,10 @@ class RealBank:
         Raises:
             InputError: if a number was asked for that is larger than that of the images.
         """
-        rounds, count, width = self.views.shape
+        count = self.views.shape[1]
         size = method.real_batch
         if size == WHOLE_BANK:
-            return self.views.reshape(-1, width), self.labels.repeat(rounds)
+            return self.whole()
         if size == AS_MANY_AS_VIEWS:
             return self._drawn(method.view_count(len(self.classes)), generator)
         if not isinstance(size, int) or size > count:
@@ -75,7 +101,7 @@ class RealBank:
         orders = [torch.randperm(count, generator=generator, device=device) for _ in range(passes)]
         chosen = torch.cat(orders)[:size]
         which = torch.randint(rounds, (size,), generator=generator, device=device)
-        return self.views[which, chosen], self.labels[chosen]
+        return self.views[which, chosen], self.targets[chosen]
 
 
 @torch.no_grad()
@@ -108,7 +134,15 @@ def real_gradient(
     return ranks.sum(total)
 
 
-def real_bank(cache: FeatureCache, method: MethodSettings) -> RealBank:
-    """The real side of `method`: augmented views, or the centre views where it does not augment."""
+def real_bank(
+    cache: FeatureCache, method: MethodSettings, slots: Int[Tensor, " n"] | None = None
+) -> RealBank:
+    """The real side of `method`: augmented views, or the centre views where it does not augment.
+
+    Args:
+        cache: features of the data set.
+        method: every setting.
+        slots: the cluster of every training image, where images stand for clusters.
+    """
     views = cache.train[None] if method.augment == NO_AUGMENTATION else cache.real_views
-    return RealBank(views, cache.train_labels, cache.classes)
+    return RealBank(views, cache.train_labels, cache.classes, slots)

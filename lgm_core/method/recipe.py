@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from lgm_core.distilled import DistilledSet
+from lgm_core.features.cache import FeatureCache
+from lgm_core.features.clusters import cluster_classes
 from lgm_core.features.extraction import extract_train
 from lgm_core.foundation.provenance import versions
 from lgm_core.foundation.seeds import derive_seed
-from lgm_core.images import ImageSet
-from lgm_core.method.distiller import Distiller
+from lgm_core.images import ImageSet, squares
+from lgm_core.method.distiller import Distiller, Member
+from lgm_core.method.identity import run_facts
 from lgm_core.method.real import real_bank
-from lgm_core.method.resuming import Checkpoints, Keeper, run_facts
+from lgm_core.method.resuming import Checkpoints, Keeper
 from lgm_core.models.frozen import FrozenBackbone
-from lgm_core.settings.method import AugmentSettings, CheckpointSettings, FeatureSettings, MethodSettings
+from lgm_core.settings.method import (
+    CLUSTERS,
+    REAL,
+    AugmentSettings,
+    CheckpointSettings,
+    FeatureSettings,
+    MethodSettings,
+)
 
 _CHECKPOINTS = CheckpointSettings(steps=200, minutes=5.0)
 _CENTERED = AugmentSettings(0.0, (1.0, 1.0), (1.0, 1.0), False, 0.0, 0.0, 0.0)
 
 
 def distill(
-    backbone: FrozenBackbone,
+    backbone: FrozenBackbone | Sequence[FrozenBackbone],
     train: ImageSet,
     method: MethodSettings,
     *,
@@ -34,31 +45,58 @@ def distill(
     features_done: Callable[[int], object] = lambda count: None,
     step_done: Callable[[int, float], None] = lambda step, loss: None,
 ) -> DistilledSet:
-    """Distil images under one backbone.
+    """Distil images under one backbone, or under several together, equally weighted.
 
     Args:
-        backbone: frozen, on the device to use, prepared for images of `method.input_size`.
+        backbone: frozen, on the device to use, prepared for images of `method.input_size`; or several.
         train: the training images.
         method: every setting; :meth:`MethodSettings.paper` has the paper's.
         seed: root of all draws.
         real_rounds: augmented views of every training image.
         workers: processes that decode images.
         checkpoints: folder to go on from after an interruption; None: no checkpoints.
-        features_done: told how many images became features.
+        features_done: told how many images became features, of one backbone after another.
         step_done: told the number and the loss of every step.
 
     Raises:
         InputError: if a setting or an image cannot be used.
     """
+    backbones = [backbone] if isinstance(backbone, FrozenBackbone) else list(backbone)
     spec = FeatureSettings(method.resolution, method.input_size, method.augment, real_rounds, 0, _CENTERED)
-    cache = extract_train(backbone, train, spec, seed=seed, workers=workers, progress=features_done)
-    distiller = Distiller(backbone, real_bank(cache, method), method, seed=derive_seed(seed, "distill"))
-    keeper = nullcontext()
-    if checkpoints is not None:
-        keeper = Keeper(distiller, Checkpoints(checkpoints, run_facts(distiller)), _CHECKPOINTS)
-    with keeper as keep:
-        result = distiller.run(step_done, keep or (lambda: None))
-    if keep is not None:
-        keep.checkpoints.clear()
+    how = {"seed": seed, "workers": workers, "progress": features_done}
+    caches = [extract_train(one, train, spec, **how) for one in backbones]
+    slots, start = _clustered(caches[0], train, method, seed)
+    members = [
+        Member(one, real_bank(cache, method, slots), str(number))
+        for number, (one, cache) in enumerate(zip(backbones, caches, strict=True))
+    ]
+    distiller = Distiller(members, method, seed=derive_seed(seed, "distill"), start=start)
+    result = run_with_checkpoints(distiller, checkpoints, step_done)
     made = {"method": asdict(method), "seed": seed, "versions": versions()}
     return replace(result, facts=made)
+
+
+def _clustered(
+    cache: FeatureCache, train: ImageSet, method: MethodSettings, seed: int
+) -> tuple[Tensor | None, Tensor | None]:
+    """The slots of the training images, and what the images start as, as far as the method has them."""
+    if method.slots != CLUSTERS and method.init != REAL:
+        return None, None
+    seed = derive_seed(seed, "clusters")
+    found = cluster_classes(cache.train, cache.train_labels, method.ipc, seed=seed, classes=cache.classes)
+    return (
+        found.slots if method.slots == CLUSTERS else None,
+        squares(train, found.medoids.tolist(), method.resolution) if method.init == REAL else None,
+    )
+
+
+def run_with_checkpoints(
+    distiller: Distiller, checkpoints: Path | None, step_done: Callable[[int, float], None]
+) -> DistilledSet:
+    """Run to the end, from the newest checkpoint in a folder on; checkpoints are removed at the end."""
+    if checkpoints is None:
+        return distiller.run(step_done)
+    with Keeper(distiller, Checkpoints(checkpoints, run_facts(distiller)), _CHECKPOINTS) as keep:
+        result = distiller.run(step_done, keep)
+    keep.checkpoints.clear()
+    return result

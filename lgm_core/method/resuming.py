@@ -15,26 +15,23 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from lgm_core.foundation.code import Code
 from lgm_core.foundation.errors import DamagedFileError, InputError
 from lgm_core.foundation.locks import alone
 from lgm_core.foundation.microbatch import Backoff
-from lgm_core.foundation.provenance import versions
 from lgm_core.foundation.store import (
-    checksum,
     fingerprint,
     read_json,
     read_tensors,
     write_json,
     write_tensors,
 )
+from lgm_core.method.identity import differences
 from lgm_core.settings.method import CheckpointSettings
 
 if TYPE_CHECKING:
@@ -42,7 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 _KEPT = 2
 _SHOWN_DIFFERENCES = 6
 _FACTS = "facts.json"
@@ -87,47 +84,6 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
         return {unpack(key, tensors): unpack(part, tensors) for key, part in content}
     parts = [unpack(part, tensors) for part in content]
     return tuple(parts) if kind == "tuple" else parts
-
-
-def distilling_code() -> str:
-    """Fingerprint of the code that a step runs, whatever else is loaded: other code, another run."""
-    root = Path(__file__).parents[2]
-    return Code(root, ("lgm_core",)).fingerprint(Path(__file__).with_name("distiller.py"))[:16]
-
-
-def run_facts(distiller: Distiller, **source: Any) -> dict[str, Any]:
-    """What determines the result of a distillation: two runs with equal facts make equal images.
-
-    Args:
-        distiller: before its first step.
-        source: JSON-like values that say in words what the checksums below stand for.
-    """
-    bank = {"views": distiller.bank.views, "labels": distiller.bank.labels}
-    return {
-        **source,
-        "seed": distiller.seed,
-        "method": asdict(distiller.method),
-        "features": checksum(bank, {"classes": str(len(distiller.bank.classes))}),
-        "weights": checksum(distiller.backbone.state_dict(), {}),
-        "code": distilling_code(),
-        "versions": versions(),
-    }
-
-
-def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested facts by dotted name."""
-    found: dict[str, Any] = {}
-    for key, value in facts.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What differs between two runs, as `key: value there, value here`."""
-    old = _flat(there)
-    new = _flat(here)
-    keys = [key for key in {**old, **new} if old.get(key, "absent") != new.get(key, "absent")]
-    return [f"{key}: {old.get(key, 'absent')} there, {new.get(key, 'absent')} here" for key in keys]
 
 
 class Checkpoints:
@@ -298,9 +254,10 @@ class Keeper:
             {**map_rows(saved, lambda rows: rows[own.start : own.stop]), "indices": list(own)}
         )
         sizes = saved["micro_batches"]
-        if distiller.backoff is None and len(sizes) == ranks.world and sizes[ranks.rank]:
+        if len(sizes) == ranks.world:
             # Parts of other sizes would add up to other last bits.
-            distiller.backoff = Backoff(sizes[ranks.rank])
+            pairs = zip(distiller.backoffs, sizes[ranks.rank], strict=True)
+            distiller.backoffs = [known or (Backoff(size) if size else None) for known, size in pairs]
         self.step = step
         self.earlier = saved["seconds"]
 
@@ -308,11 +265,10 @@ class Keeper:
         """Save the state now; all ranks take part."""
         distiller = self.distiller
         ranks = distiller.ranks
-        backoff = distiller.backoff
         state = map_rows(
             distiller.state.state_dict(), lambda rows: ranks.gather(rows, ranks.counts(distiller.count))
         )
-        sizes = ranks.collect(backoff.views if backoff else None)
+        sizes = ranks.collect([backoff.views if backoff else None for backoff in distiller.backoffs])
         if ranks.first:
             more = {"micro_batches": sizes, "seconds": self.seconds()}
             self.checkpoints.save(distiller.state.step, {**state, **more})

@@ -1,8 +1,8 @@
-"""The synthetic side of a step: views of the images, the heads' gradient on them, and the way back to pixels.
+"""The synthetic side of a step: views of the images, a statistic of them, and the way back to pixels.
 
-The loss sees the images only through G_syn = Σ_views g(view), a sum of one term per view, so with
-A = ∂L/∂G_syn the pixels' gradient is Σ_views ∂⟨A, g(view)⟩/∂pixels. Where all views fit into memory this is
-one forward and one backward pass. Where they do not, G_syn is first summed without a graph, and every
+The loss sees the images only through S = Σ_views s(view), a sum of one term per view, so with A = ∂L/∂S the
+pixels' gradient is Σ_views ∂⟨A, s(view)⟩/∂pixels. Where all views fit into memory this is one forward and
+one backward pass. Where they do not, S is first summed without a graph, and every
 micro-batch is then made again from the same draws and back-propagated against A: exactly the same gradient,
 at a peak of memory that depends neither on the number of views nor on the number of classes. The last
 micro-batch keeps its graph, so that it need not be made again.
@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lgm_core.features.augment import Views, view
-from lgm_core.method.gradients import Heads, head_gradient
+from lgm_core.method.objectives.objective import Objective
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import MethodSettings
 
@@ -64,7 +64,7 @@ def split(total: int, micro_batch: int) -> Parts:
 
 @dataclass
 class Pending:
-    """A gradient summed over all views, of which the last part still hangs on its graph.
+    """A statistic summed over all views, of which the last part still hangs on its graph.
 
     Attributes:
         value: the sum, without a graph.
@@ -72,49 +72,43 @@ class Pending:
         rest: bounds of the other parts.
     """
 
-    value: Float[Tensor, "m c g"]
-    last: Float[Tensor, "m c g"] | None
+    value: Tensor
+    last: Tensor | None
     rest: Parts
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """Views, heads and backbone of one step.
+    """Views, backbone and objective of one step.
 
     Attributes:
         backbone: φ.
         views: of the images this process owns.
-        heads: M of them.
-        total: views of all processes together, which the mean is taken over.
+        objective: what is summed over them, and compared.
     """
 
     backbone: FrozenBackbone
     views: SyntheticViews
-    heads: Heads
-    total: int
+    objective: Objective
 
-    def gradient(self, start: int, stop: int) -> Float[Tensor, "m c g"]:
-        """What the views from `start` up to `stop` add to G_syn, with a graph down to the pixels."""
+    def statistic(self, start: int, stop: int) -> Tensor:
+        """What the views from `start` up to `stop` add to S, with a graph down to the pixels."""
         features = self.backbone(self.views.part(start, stop))
-        labels = self.views.labels[start:stop]
-        include_bias = self.views.method.include_bias
-        return head_gradient(features, labels, self.heads, include_bias=include_bias, count=self.total)
+        return self.objective.statistic(features, self.views.labels[start:stop])
 
     def forward(self, micro_batch: int) -> Pending:
-        """G_syn of the own views."""
+        """S of the own views."""
         *rest, final = split(len(self.views), micro_batch)
         value = None
         with torch.no_grad():
             for part in rest:
-                gradient = self.gradient(*part)
-                value = gradient if value is None else value.add_(gradient)
-        last = self.gradient(*final)
+                statistic = self.statistic(*part)
+                value = statistic if value is None else value.add_(statistic)
+        last = self.statistic(*final)
         return Pending(last.detach() if value is None else value.add_(last.detach()), last, rest)
 
-    def backward(
-        self, pending: Pending, direction: Float[Tensor, "m c g"], micro_batch: int
-    ) -> Float[Tensor, "n 3 r r"]:
-        """The pixels' gradient along `direction` = ∂L/∂G_syn.
+    def backward(self, pending: Pending, direction: Tensor, micro_batch: int) -> Float[Tensor, "n 3 r r"]:
+        """The pixels' gradient along `direction` = ∂L/∂S.
 
         Uses up the graph that `pending` holds; called again, it makes every view again.
         """
@@ -125,6 +119,6 @@ class Synthesis:
             last.backward(direction)
             del last
         for part in parts:
-            self.gradient(*part).backward(direction)
+            self.statistic(*part).backward(direction)
         assert self.views.pixels.grad is not None
         return self.views.pixels.grad

@@ -222,8 +222,8 @@ _UNREAD = {
     RIDGE: (*_HEADS, "slots"),
 }
 """Objective → settings that it does not read."""
-_OF_ONE_OBJECTIVE = {"head_bank": 0, **dict.fromkeys(_RIDGES, UNREAD)}
-"""Settings that wait at these values where another objective is chosen."""
+_WAITING = {"head_bank": 0, "slots": "shared", **dict.fromkeys(_RIDGES, UNREAD)}
+"""Settings that must have these values where the objective does not read them."""
 
 # Features and baselines are made once for all variants; `ipc` has baselines of its own in one group of them.
 _SHARED_KEYS = ("ipc", "resolution", "input_size")
@@ -281,7 +281,7 @@ def with_overrides(
             raise SettingError(
                 prefix + key, overrides[key], f"left out: objective {objective} does not read it"
             )
-    left = _OF_ONE_OBJECTIVE if objective != method.objective else {}
+    left = {key: value for key, value in _WAITING.items() if key in _UNREAD[objective]}
     try:
         return replace(method, **{**left, **checked})
     except SettingError as error:

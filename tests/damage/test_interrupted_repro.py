@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pipeline.whole_runs import leave_out, show_only
 from processes import run_to_end
 from ruamel.yaml import YAML
 from toy_project import DATASET, LAYOUT, start_project
@@ -104,8 +105,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "growth_interval": 12,
         "checkpoint": {"steps": 3, "minutes": 60.0},
     }
-    for part in ("tables", "figures"):
-        settings[part] = yaml.safe_load(yaml.safe_dump(settings[part]).replace("source: vit", "source: conv"))
+    settings["ensembles"] = {}
+    show_only(settings, DATASET, DATASET, "conv")
+    leave_out(settings, "table9")
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     for words in (
         ("git", "init", "--quiet"),

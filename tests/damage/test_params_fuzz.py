@@ -278,7 +278,7 @@ def test_unknown_keys_are_refused_by_name(extra: dict[str, int]) -> None:
 def test_every_setting_is_required(data: st.DataObject) -> None:
     content = YAML(typ="safe").load(TEXTS["embedded"])
     key = data.draw(st.sampled_from([key for key in places(content) if key and isinstance(key[-1], str)]))
-    free = {"datasets": 1, "backbones": 1, "dataset_overrides": 1, "variants": 2}
+    free = {"datasets": 1, "backbones": 1, "dataset_overrides": 1, "variants": 2, "ensembles": 1}
     if len(key) > free.get(key[0], len(key)):
         return  # the user's own names, and what they change
     del at(content, key[:-1])[key[-1]]

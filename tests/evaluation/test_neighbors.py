@@ -36,7 +36,7 @@ def test_the_distilled_images_own_neighbors_are_found_again(
     numbers = [3, 0, 12, 7, 9]
     distilled = LabeledImages(images[numbers], labels[numbers])
     chosen = {"centroids": [[1, 6, 11]], "random": [[0, 5, 10], [4, 9, 14]]}
-    near = find_neighbors(backbone, cache, distilled.images, distilled.labels, 10)
+    near = find_neighbors([(backbone, cache)], distilled.images, distilled.labels, 10)
     found = real_sets(train, {"neighbors": [near.numbers.tolist()], **chosen}, SIDE)
     assert list(found) == ["neighbors", "centroids", "random"]
     assert len(found["neighbors"]) == 1
@@ -53,7 +53,7 @@ def test_features_of_distilled_images_are_exact(tiny_backbone: Callable[..., Fro
     rough.autocast_dtype = torch.bfloat16
     features = tiny_backbone().embed(images)
     cache = FeatureCache(("r", "g", "b"), features, labels, features, labels, features[None], features[None])
-    assert torch.equal(find_neighbors(rough, cache, images, labels, SIDE).features, features)
+    assert torch.equal(find_neighbors([(rough, cache)], images, labels, SIDE).features, features)
 
 
 def test_a_neighbor_is_of_its_own_class(backbone: FrozenBackbone) -> None:
@@ -63,7 +63,7 @@ def test_a_neighbor_is_of_its_own_class(backbone: FrozenBackbone) -> None:
     features = backbone(squares(train, [0, 1, 2], SIDE))
     cache = FeatureCache(train.classes, features, labels, features, labels, features[None], features[None])
     wrongly_blue = LabeledImages(plain(PURE[[2, 2, 2]]), labels)
-    found = find_neighbors(backbone, cache, wrongly_blue.images, labels, SIDE)
+    found = find_neighbors([(backbone, cache)], wrongly_blue.images, labels, SIDE)
     assert torch.equal(found.numbers, labels)
     assert found.similarities[2] == pytest.approx(1)
     assert found.similarities[:2].max() < 1
@@ -78,7 +78,7 @@ def test_neighbors_are_written_with_their_pictures_and_names(
     features = backbone(squares(train, [0, 1, 2], SIDE))
     cache = FeatureCache(train.classes, features, labels, features, labels, features[None], features[None])
     wanted = torch.tensor([0, 0, 1])
-    found = find_neighbors(backbone, cache, squares(train, [2, 0, 1], SIDE), wanted, SIDE)
+    found = find_neighbors([(backbone, cache)], squares(train, [2, 0, 1], SIDE), wanted, SIDE)
     save_neighbors(tmp_path / "near", found, train, wanted, 8)
     assert read_json(tmp_path / "near" / "neighbors.json") == {
         "neighbors": [

@@ -48,7 +48,7 @@ def test_neighbor_has_the_highest_cosine_similarity_of_its_class() -> None:
     labels = torch.tensor([0, 0, 0, 1])
     synthetic = torch.tensor([[1.0, 0.1], [0.1, 5.0], [-1.0, -1.0]])
     # Image 3 equals the first synthetic image but is of another class.
-    assert select_neighbors(synthetic, torch.tensor([0, 0, 1]), features, labels).tolist() == [0, 2, 3]
+    assert select_neighbors([(synthetic, features)], torch.tensor([0, 0, 1]), labels).tolist() == [0, 2, 3]
 
 
 @given(st.integers(0, 10_000), st.integers(1, 3))
@@ -56,13 +56,13 @@ def test_neighbors_stay_within_their_class(seed: int, ipc: int) -> None:
     features, labels = _data(seed=seed)
     synthetic = torch.randn(3 * ipc, 4, generator=torch.Generator().manual_seed(seed + 1))
     synthetic_labels = torch.arange(3).repeat_interleave(ipc)
-    chosen = select_neighbors(synthetic, synthetic_labels, features, labels)
+    chosen = select_neighbors([(synthetic, features)], synthetic_labels, labels)
     assert torch.equal(labels[chosen], synthetic_labels)
 
 
 def test_neighbor_of_a_real_image_is_itself_at_any_scale() -> None:
     features, labels = _data()
-    chosen = select_neighbors(features * 7, labels, features, labels)
+    chosen = select_neighbors([(features * 7, features)], labels, labels)
     assert torch.equal(chosen, torch.arange(len(labels)))
 
 

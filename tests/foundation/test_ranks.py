@@ -19,7 +19,7 @@ from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.ranks import ALONE, Ranks, join_ranks, own_ranks, spawn_ranks
 from lgm_core.foundation.transfer import file_backed
 from lgm_core.images import ImageSet
-from lgm_core.method.distiller import Distiller
+from lgm_core.method.distiller import Distiller, Member
 from lgm_core.method.real import RealBank
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import FeatureSettings, MethodSettings
@@ -99,7 +99,7 @@ def _distil_rank(
 ) -> None:
     torch.set_num_threads(1)
     with join_ranks(rank, world, rendezvous, CPU):
-        result = Distiller(backbone, _bank(), method, seed=3, ranks=own_ranks()).run()
+        result = Distiller(Member(backbone, _bank()), method, seed=3, ranks=own_ranks()).run()
         torch.save((result.images, result.losses), Path(folder) / f"{rank}.pt")
 
 
@@ -116,7 +116,7 @@ def test_ranks_distil_what_one_process_distils(
         real_batch=16, learning_rate=0.002,
     )  # fmt: skip
     backbone = tiny_backbone(WIDTH)
-    alone = Distiller(backbone, _bank(), settings, seed=3).run()
+    alone = Distiller(Member(backbone, _bank()), settings, seed=3).run()
     spawn_ranks(_distil_rank, world, (backbone, settings, str(tmp_path)))
     results: list[tuple[Tensor, tuple[float, ...]]] = [
         torch.load(tmp_path / f"{rank}.pt") for rank in range(world)
@@ -160,7 +160,7 @@ def test_more_ranks_than_images_is_an_error_that_says_how_many_are_possible(
     method: Callable[..., MethodSettings], tiny_backbone: Callable[..., FrozenBackbone]
 ) -> None:
     with pytest.raises(InputError, match="at most 10"):
-        Distiller(tiny_backbone(WIDTH), _bank(), method(), seed=0, ranks=Ranks(0, 11))
+        Distiller(Member(tiny_backbone(WIDTH), _bank()), method(), seed=0, ranks=Ranks(0, 11))
 
 
 def _extract_rank(

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from lgm_core.foundation import store
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.store import write_tensors
-from lgm_core.method import resuming
-from lgm_core.method.resuming import Checkpoints, differences, distilling_code, pack, unpack
+from lgm_core.method import identity
+from lgm_core.method.identity import differences, distilling_code
+from lgm_core.method.resuming import Checkpoints, pack, unpack
 
 FACTS = {"seed": 1, "method": {"steps": 10, "crop_scale": (0.5, 1.0)}}
 STATE = {"step": 3, "levels": [torch.arange(6.0).reshape(2, 3)], "rate": 0.1, "done": None}
@@ -191,9 +192,9 @@ def test_a_checkpoint_of_another_format_is_passed_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved(tmp_path, 5)
-    monkeypatch.setattr("lgm_core.method.resuming._FORMAT", 2)
+    monkeypatch.setattr("lgm_core.method.resuming._FORMAT", 3)
     assert saved(tmp_path).load() is None
-    assert "format: 1 there, 2 here" in caplog.text
+    assert "format: 2 there, 3 here" in caplog.text
 
 
 def test_a_checkpoint_moved_from_another_run_is_refused(
@@ -243,7 +244,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "__init__.py").write_text("", encoding="utf-8")
     (folder / "distiller.py").write_text("from lgm_core.method import part\n", encoding="utf-8")
     (folder / "part.py").write_text("STEPS = 3\n", encoding="utf-8")
-    monkeypatch.setattr(resuming, "__file__", str(folder / "resuming.py"))
+    monkeypatch.setattr(identity, "__file__", str(folder / "identity.py"))
     return folder / "part.py"
 
 

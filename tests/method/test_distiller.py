@@ -19,6 +19,7 @@ from lgm_core.foundation.seeds import named_generator
 from lgm_core.method import distiller
 from lgm_core.method.distiller import Distiller, learning_rate, make_optimizer
 from lgm_core.method.gradients import draw_heads
+from lgm_core.method.objectives import objective
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import MethodSettings
 
@@ -55,9 +56,9 @@ def _slow_gradient(one: Distiller, spec: MethodSettings) -> tuple[Tensor, list[T
     images.levels = levels
     pixels = images.render().repeat_interleave(spec.aug_rounds, dim=0)
     views = draw_views(len(pixels), spec.augment, named_generator(0, "views", 0))
-    synthetic = one.backbone(view(pixels, views, spec.input_size, spec.augment))
+    synthetic = one.members[0].backbone(view(pixels, views, spec.input_size, spec.augment))
     labels = torch.arange(len(CLASSES)).repeat_interleave(spec.ipc * spec.aug_rounds)
-    bank = one.bank.views.reshape(-1, WIDTH), one.bank.labels.repeat(one.bank.views.shape[0])
+    bank = one.members[0].bank.whole()
     losses = []
     for weight, bias in zip(weights.double(), biases.double(), strict=True):
         flat = []
@@ -263,6 +264,7 @@ def test_every_step_has_its_own_draws(small: Make, tiny_backbone: Backbone) -> N
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distiller, "named_generator", recording)
+        patch.setattr(objective, "named_generator", recording)
         color_distiller(tiny_backbone(), small(), seed=9).run()
     assert len(asked) == len(set(asked))
     assert all((9, name, step) in asked for name in ("views", "heads", "real") for step in range(6))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lgm_core.foundation.errors import InputError
-from lgm_core.method.distiller import Distiller
+from lgm_core.method.distiller import Distiller, Member
 from lgm_core.method.real import RealBank
 from lgm_core.method.synthetic import split
 from lgm_core.models.frozen import FrozenBackbone
@@ -34,7 +34,7 @@ def _distiller(method: Method, tiny_backbone: Tiny, micro_batch: int | None, **c
     bank = RealBank(views, labels, CLASSES)
     settings = {"steps": 6, "growth_interval": 2, "resolution": 16, "input_size": 12, "aug_rounds": 3}
     spec = method(**{**settings, **changes})
-    return Distiller(tiny_backbone(WIDTH), bank, spec, seed=0, micro_batch=micro_batch)
+    return Distiller(Member(tiny_backbone(WIDTH), bank), spec, seed=0, micro_batch=micro_batch)
 
 
 def _gradients(distiller: Distiller) -> tuple[Tensor, Tensor]:
@@ -81,10 +81,9 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
 ) -> None:
     expected = _distiller(method, tiny_backbone, 1000).run()
     distiller = _distiller(method, tiny_backbone, VIEWS)
-    with _room_for(distiller.backbone, 4) as asked, caplog.at_level(logging.WARNING):
+    with _room_for(distiller.members[0].backbone, 4) as asked, caplog.at_level(logging.WARNING):
         found = distiller.run()
-    assert distiller.backoff is not None
-    assert distiller.backoff.views == 3
+    assert [backoff and backoff.views for backoff in distiller.backoffs] == [3]
     assert asked[:3] == [12, 6, 3]
     assert "micro-batch of 3 views" in caplog.text
     assert found.losses == pytest.approx(expected.losses, abs=1e-5)
@@ -96,7 +95,7 @@ def test_out_of_memory_in_the_backward_pass_makes_every_view_again(
 ) -> None:
     expected, _ = _gradients(_distiller(method, tiny_backbone, 1000))
     distiller = _distiller(method, tiny_backbone, 6)
-    with _room_for(distiller.backbone, 6) as asked:
+    with _room_for(distiller.members[0].backbone, 6) as asked:
         original, failed = torch.Tensor.backward, []
 
         def backward(self: Tensor, *arguments: object) -> None:
@@ -109,15 +108,15 @@ def test_out_of_memory_in_the_backward_pass_makes_every_view_again(
             patch.setattr(torch.Tensor, "backward", backward)
             found, _ = _gradients(distiller)
     assert len(failed) == 2
-    assert distiller.backoff is not None
-    assert distiller.backoff.views == 2
+    assert [backoff and backoff.views for backoff in distiller.backoffs] == [2]
     assert (found - expected).norm() <= 1e-5 * expected.norm()
 
 
 def test_one_view_that_does_not_fit_is_an_error_that_repairs(method: Method, tiny_backbone: Tiny) -> None:
     distiller = _distiller(method, tiny_backbone, 4)
     before = distiller.state.images.levels[0].clone()
-    with _room_for(distiller.backbone, 0), pytest.raises(InputError, match=r"single view.*input_size"):
+    nothing = _room_for(distiller.members[0].backbone, 0)
+    with nothing, pytest.raises(InputError, match=r"single view.*input_size"):
         distiller.step()
     assert torch.equal(distiller.state.images.levels[0], before)
     assert distiller.state.step == 0
@@ -141,7 +140,7 @@ _PEAK = """
 import re, sys, torch
 from pathlib import Path
 from torch import nn
-from lgm_core import Distiller, FrozenBackbone, MethodSettings
+from lgm_core import Distiller, FrozenBackbone, Member, MethodSettings
 from lgm_core.method.real import RealBank
 torch.set_num_threads(1)
 rounds = int(sys.argv[1])
@@ -152,7 +151,7 @@ for _ in range(8):
 model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 bank = RealBank(torch.randn(1, 20, 16), torch.arange(20) % 10, tuple("abcdefghij"))
 backbone = FrozenBackbone(model, (0.5,) * 3, (0.2,) * 3)
-distiller = Distiller(backbone, bank, method, seed=0, micro_batch=40)
+distiller = Distiller(Member(backbone, bank), method, seed=0, micro_batch=40)
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 before = peak()
 distiller.run()

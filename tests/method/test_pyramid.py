@@ -71,7 +71,7 @@ def test_levels_are_added_one_interval_apart_until_full_size(method: Make, resol
 
 
 def test_growth_continues_from_a_start_between_powers_of_two(method: Make) -> None:
-    images = SyntheticImages([0], method(pyramid_start=6, resolution=40, input_size=32), 0)
+    images = SyntheticImages([0], method(pyramid_start=6, resolution=40, input_size=32, growth_interval=8), 0)
     while images.due(8):
         images.grow()
     assert images.sizes == [1, 2, 4, 6, 12, 24, 40]

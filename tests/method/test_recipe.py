@@ -19,8 +19,8 @@ from lgm_core.features.extraction import extract_train
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.provenance import versions
 from lgm_core.foundation.seeds import derive_seed
-from lgm_core.method import recipe, resuming
-from lgm_core.method.distiller import Distiller
+from lgm_core.method import identity, recipe
+from lgm_core.method.distiller import Distiller, Member
 from lgm_core.method.real import real_bank
 from lgm_core.settings.method import CheckpointSettings, FeatureSettings
 
@@ -109,7 +109,9 @@ def test_it_is_the_recipe_by_hand(changes: dict[str, object], images: ImageSet) 
     method, backbone = MethodSettings.paper(**{**asdict(METHOD), **changes}), own_backbone()
     features = FeatureSettings(16, 12, method.augment, 2, 0, MethodSettings.paper().augment)
     cache = extract_train(backbone, images, features, seed=5)
-    by_hand = Distiller(backbone, real_bank(cache, method), method, seed=derive_seed(5, "distill")).run()
+    by_hand = Distiller(
+        Member(backbone, real_bank(cache, method)), method, seed=derive_seed(5, "distill")
+    ).run()
     assert_same(distill(backbone, images, method, seed=5, real_rounds=2), by_hand)
 
 
@@ -143,7 +145,7 @@ def test_the_matching_gets_better(images: ImageSet) -> None:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints come every two steps; the code, which takes long to read, is taken for the same."""
-    monkeypatch.setattr(resuming, "distilling_code", lambda: "code")
+    monkeypatch.setattr(identity, "distilling_code", lambda: "code")
     monkeypatch.setattr(recipe, "_CHECKPOINTS", CheckpointSettings(steps=2, minutes=1000.0))
 
 

@@ -12,10 +12,11 @@ from method.toy_runs import assert_same
 
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.provenance import versions
-from lgm_core.method import resuming
-from lgm_core.method.distiller import Distiller
+from lgm_core.method import identity
+from lgm_core.method.distiller import Distiller, Member
+from lgm_core.method.identity import differences, run_facts
 from lgm_core.method.real import RealBank
-from lgm_core.method.resuming import Checkpoints, Keeper, differences, run_facts
+from lgm_core.method.resuming import Checkpoints, Keeper
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import CheckpointSettings, MethodSettings
 
@@ -37,7 +38,7 @@ def distiller(
         bank = RealBank(torch.randn(1, 6, 5, generator=generator), torch.arange(2).repeat(3), ("a", "b"))
         small = {"steps": 9, "resolution": 8, "input_size": 8, "pyramid_start": 2, "growth_interval": 3}
         backbone, settings = tiny_backbone(5, seed=weights), method(**{**small, **changes})
-        return Distiller(backbone, bank, settings, seed=seed, micro_batch=micro_batch)
+        return Distiller(Member(backbone, bank), settings, seed=seed, micro_batch=micro_batch)
 
     return build
 
@@ -94,8 +95,7 @@ def test_a_resumed_run_keeps_the_micro_batch_and_the_time(
     monkeypatch.setattr("lgm_core.method.distiller.fitting_views", lambda *_, **__: 5)
     second = distiller()
     with Keeper(second, checkpoints, NEVER) as keep:
-        assert second.backoff is not None
-        assert second.backoff.views == 3
+        assert [backoff and backoff.views for backoff in second.backoffs] == [3]
         assert keep.seconds() >= 40
 
 
@@ -105,8 +105,7 @@ def test_a_micro_batch_that_is_set_stays_set(tmp_path: Path, distiller: Callable
         _run_until(distiller(), checkpoints, 4)
     second = distiller(micro_batch=2)
     with Keeper(second, checkpoints, NEVER):
-        assert second.backoff is not None
-        assert second.backoff.views == 2
+        assert [backoff and backoff.views for backoff in second.backoffs] == [2]
 
 
 def _steps_saved(
@@ -170,15 +169,15 @@ def test_a_run_that_is_asked_to_end_saves_first(tmp_path: Path, distiller: Calla
     ("change", "key"),
     [
         ({"seed": 4}, "seed"),
-        ({"bank_seed": 1}, "features"),
-        ({"weights": 1}, "weights"),
+        ({"bank_seed": 1}, "members.0.features"),
+        ({"weights": 1}, "members.0.weights"),
         ({"steps": 10}, "method.steps"),
     ],
 )
 def test_seed_data_weights_and_settings_make_another_run(
     distiller: Callable[..., Distiller], change: dict[str, Any], key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resuming, "distilling_code", lambda: "code")  # takes long to read
+    monkeypatch.setattr(identity, "distilling_code", lambda: "code")  # takes long to read
     one, again, other = (run_facts(distiller(**given)) for given in ({}, {}, change))
     assert one == again
     assert [text.partition(":")[0] for text in differences(one, other)] == [key]
@@ -189,7 +188,7 @@ def test_code_versions_and_what_the_caller_says_are_part_of_a_run(
 ) -> None:
     one, other = run_facts(distiller(), dataset="pets"), run_facts(distiller(), dataset="birds")
     assert differences(one, other) == ["dataset: pets there, birds here"]
-    assert one["code"] == resuming.distilling_code()
+    assert one["code"] == identity.distilling_code()
     assert one["versions"] == versions()
 
 

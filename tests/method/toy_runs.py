@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from lgm_core.distilled import DistilledSet
-from lgm_core.method.distiller import Distiller
+from lgm_core.method.distiller import Distiller, Member
 from lgm_core.method.real import RealBank
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import MethodSettings
@@ -27,7 +27,7 @@ def color_distiller(
     backbone: FrozenBackbone, spec: MethodSettings, *, seed: int = 0, micro_batch: int | None = None
 ) -> Distiller:
     """A distiller of the three colors."""
-    return Distiller(backbone, color_bank(backbone), spec, seed=seed, micro_batch=micro_batch)
+    return Distiller(Member(backbone, color_bank(backbone)), spec, seed=seed, micro_batch=micro_batch)
 
 
 def assert_same(one: DistilledSet, other: DistilledSet) -> None:

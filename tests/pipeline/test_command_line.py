@@ -101,7 +101,8 @@ def arguments(verb: str) -> list[str]:
     """As many as a verb takes."""
     given = {
         "inputs": ["digits"], "align": ["digits"], "tables": ["table1"], "figures": ["figure1"],
-        "export": ["digits", "lite0", "out"], "probe_images": ["--images", "x", "--backbone", "lite0"],
+        "export": ["digits", "lite0", "out"], "distill_ipc": ["digits", "lite0", "ipc/ipc_2"],
+        "statistics": ["digits", "lite0", "out"], "probe_images": ["--images", "x", "--backbone", "lite0"],
     }  # fmt: skip
     without = {"check", "report", "settings"}
     return given.get(verb, [] if verb in without else ["digits", "lite0"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from dvc_graph import STAGES, cells, content, declared, texts
+from settings.suite_values import left_out
 from toy_project import FIGURES, LAYOUT, TABLES, run, write_settings
 
 pytestmark = pytest.mark.slow
@@ -16,8 +17,9 @@ pytestmark = pytest.mark.slow
 def nothing_shown(empty_project: Path, suite: dict[str, Any]) -> dict[str, Any]:
     """Settings whose tables and figures are all left out, in the current folder; they were checked."""
     for part in ("tables", "figures"):
-        suite[part] = {name: dict.fromkeys(shown, "none") for name, shown in suite[part].items()}
-    suite |= {"suite": "toy", "variants": {"ablation": {}, "rounds": {}}}
+        suite[part] = {name: left_out(places) for name, places in suite[part].items()}
+    suite |= {"suite": "toy", "ensembles": {}}
+    suite["variants"] = {group: {} for group in suite["variants"]}
     suite["own_tables"] = {"mine": {"kind": "pairs", "left": "none", "right": "none"}}
     write_settings(suite)
     run("settings")

@@ -28,7 +28,7 @@ from dvc_graph import (
     texts,
 )
 from recording import Seen, record, recording, recording_layout
-from toy_project import DATASET, SHOWN, enter, stage_calls, write_settings
+from toy_project import DATASET, ENSEMBLE, SHOWN, enter, stage_calls, write_settings
 
 from lgm_core.foundation.layout import Layout
 from stages.params import read_params
@@ -52,8 +52,8 @@ def entry(call: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     if verb in {"tables", "figures"}:
         return f"{verb}/{arguments[0]}", {}
     group, _, name = arguments[-1].rpartition("/")
-    group = "figure8" if name == SHOWN else group
-    stage = f"{verb}_{group}" if group else verb
+    group = {SHOWN: "figure8", ENSEMBLE: "ensembles" if verb != "judge" else ""}.get(name, group)
+    stage = f"{verb.removesuffix('_ipc')}_{group}" if group else verb
     return stage, {"item": dict(zip(STAGES[stage]["matrix"], [*arguments[:-1], name], strict=True))}
 
 
@@ -180,7 +180,7 @@ def test_a_stage_depends_on_no_result_that_none_of_its_cells_names(stage: str, r
 def test_the_layout_knows_which_stage_makes_a_file(name: str, recorded: Recorded) -> None:
     settings, seen = recorded
     shown_alone, own_tables = frozenset(settings["figure_backbones"]), frozenset(settings["own_tables"])
-    layout = Layout(Path(), settings["suite"], shown_alone, own_tables)
+    layout = Layout(Path(), settings["suite"], shown_alone, own_tables, frozenset(settings["ensembles"]))
     assert {layout.stage(Path(path)) for path in seen[name].made} == {name}
 
 

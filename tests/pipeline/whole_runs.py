@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from PIL import Image
 from ruamel.yaml import YAML
+from settings.suite_values import left_out
 
 from lgm_core.foundation.layout import Layout
 
@@ -61,7 +62,18 @@ def pictures(root: Path, names: list[str], *, side: int, count: int = 2) -> None
 
 def show_only(settings: dict[str, Any], left: str, right: str, source: str) -> None:
     """Let all tables and figures show what the settings still list."""
-    places = {"left": left, "dataset": left, "right": right, "source": source}
+    places = {"left": left, "dataset": left, "right": right, "source": source, "sources": [source]}
     for part in ("tables", "figures"):
         for shown in settings[part].values():
             shown |= {place: places[place] for place in shown}
+
+
+def leave_out(settings: dict[str, Any], *names: str) -> None:
+    """Leave out tables and figures, with what they alone show."""
+    alone = {"table9": "longer", "table10": "objectives", "figure9": "ipc", "figure10": "recipes"}
+    for name in names:
+        part = "tables" if name.startswith("table") else "figures"
+        settings[part][name] = left_out(settings[part][name])
+        settings["variants"][alone[name]] = {}
+    if "table9" in names:
+        settings["ensembles"] = {}

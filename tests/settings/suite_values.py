@@ -65,3 +65,8 @@ def check_shown(params: Params) -> Params:
 def check_whole(content: Any) -> Params:
     """All checks of a file of settings, as the first stage makes them."""
     return check_shown(parse_params(content))
+
+
+def left_out(shown: dict[str, Any]) -> dict[str, Any]:
+    """A table or figure without a data set."""
+    return {place: [] if place == "sources" else "none" for place in shown}
