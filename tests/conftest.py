@@ -35,10 +35,6 @@ from lgm_core.models.frozen import FrozenBackbone  # noqa: E402
 from lgm_core.settings.method import MethodSettings  # noqa: E402
 from lgm_core.settings.params import Params, parse_params  # noqa: E402
 
-_NO_VARIANTS: dict[str, Any] = {
-    group: {} for group in ("ablation", "rounds", "longer", "objectives", "ipc", "recipes")
-}
-
 
 def _merged(base: Any, changes: Any) -> Any:
     """`base` with `changes` laid over it, mapping into mapping; anything else, and {}, replaces it."""
@@ -55,8 +51,17 @@ def _embedded_suite() -> dict[str, Any]:
 
 @pytest.fixture
 def suite(_embedded_suite: dict[str, Any]) -> dict[str, Any]:
-    """The embedded suite as plain values; a test's own copy."""
-    return copy.deepcopy(_embedded_suite)
+    """The embedded suite as plain values, with the published objective and nothing beyond the paper's tables
+    and figures; a test's own copy."""
+    plain = copy.deepcopy(_embedded_suite)
+    plain |= {"objective": "gradient", "steps": 300, "growth_interval": 8, "ensembles": {}}
+    plain["variants"] |= {group: {} for group in ("longer", "objectives", "ipc", "recipes")}
+    for name in ("table9", "table10", "table11"):
+        plain["tables"][name] = {"dataset": "none"}
+    plain["tables"]["table11"]["sources"] = []
+    for name in ("figure9", "figure10"):
+        plain["figures"][name] = {"dataset": "none", "source": "none"}
+    return plain
 
 
 @pytest.fixture
@@ -67,8 +72,8 @@ def params(suite: dict[str, Any]) -> Callable[..., Params]:
 
 @pytest.fixture
 def method(params: Callable[..., Params]) -> Callable[..., MethodSettings]:
-    """`method(steps=3)`: the method of the embedded suite, with gradients, and with some keys replaced."""
-    return lambda **changes: params(**{"objective": "gradient", "variants": _NO_VARIANTS, **changes}).method
+    """`method(steps=3)`: the suite's method with some keys replaced."""
+    return lambda **changes: params(**changes).method
 
 
 def _tiny_backbone(

@@ -88,7 +88,8 @@ def _parts(features: Float[Tensor, "n f"], count: int, seed: int) -> list[Int[Te
     if len(different) > count:
         from sklearn.cluster import KMeans
 
-        found = KMeans(count, n_init=_STARTS, random_state=seed).fit(different.numpy())
+        means = KMeans(count, n_init=_STARTS, random_state=seed)  # pyright: ignore[reportArgumentType]
+        found = means.fit(different.numpy())
         # Images that are equal count once for the centres, so that no cluster is empty.
         owner = torch.from_numpy(found.labels_).long()[owner]
     parts = [(owner == number).nonzero().flatten() for number in range(int(owner.max()) + 1)]

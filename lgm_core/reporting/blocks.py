@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from lgm_core.foundation.errors import InputError
 from lgm_core.reporting.published import PAPER_BACKBONES, Reported, reported_values
 from lgm_core.reporting.results import DISTILLED, Results, Value, average, difference
 
@@ -36,6 +35,8 @@ class Block:
         rows, columns: in order.
         cells: row → column → value; a missing one is undefined and printed as a dash.
         contenders: rows among which the best of a column is bold.
+        contested: columns in which it is; None for all.
+        marked: row → columns whose backbone did not take part in the row's distillation.
         shares: row → column → percent of what all images give the column, where the table shows it.
         tints: row → column → strength in [0, 1] of the colour behind a cell.
         reported: row → column → published values.
@@ -48,6 +49,8 @@ class Block:
     columns: tuple[str, ...]
     cells: Grid
     contenders: tuple[str, ...] = ()
+    contested: tuple[str, ...] | None = None
+    marked: dict[str, tuple[str, ...]] = field(default_factory=dict)
     shares: dict[str, dict[str, float]] = field(default_factory=dict)
     tints: dict[str, dict[str, float]] = field(default_factory=dict)
     reported: Published = field(default_factory=dict)
@@ -59,13 +62,19 @@ class Compared:
 
     Attributes:
         backbones: names, in order.
-        variants: names of the ablations, in order.
+        variants: names of the variants of its kind, in order.
         table: its name among the published values; another name has none.
+        ensembles: name → members, where its kind compares them.
+        sources: what distils, where a table names it.
+        distillations: of every set.
     """
 
     backbones: tuple[str, ...]
     variants: tuple[str, ...] = ()
     table: str = ""
+    ensembles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    distillations: int = 1
 
     def reported(self, part: str, rows: dict[str, str]) -> Published:
         """Published values by row and column; averages only where the columns are the paper's backbones.
@@ -85,7 +94,8 @@ class Compared:
 BlockMaker = Callable[[Results, str, Compared], tuple[Block, ...]]
 
 
-def _with_average(row: dict[str, Value]) -> dict[str, Value]:
+def with_average(row: dict[str, Value]) -> dict[str, Value]:
+    """A row with the mean over its columns."""
     return {**row, AVERAGE: average(list(row.values()))}
 
 
@@ -106,7 +116,7 @@ def _same_model(results: Results, dataset: str, compared: Compared, measure: str
     }
     found[FULL] = {name: results.full(dataset, name, measure) for name in names}
     found |= references
-    found = {row: _with_average(found[row]) for row in found}
+    found = {row: with_average(found[row]) for row in found}
     found[LEAD] = {column: lead(found, column) for column in (*names, AVERAGE)}
     order = (*TRAINING_SETS, LEAD, FULL, *references)
     published = {row: row for row in (*TRAINING_SETS, FULL)} if measure == "top1" else {}
@@ -194,9 +204,9 @@ def cross_model_blocks(results: Results, dataset: str, compared: Compared) -> tu
     }
     found[FULL] = {name: results.full(dataset, name) for name in names}
     found[RIDGE] = {name: results.ceiling(dataset, name, RIDGE) for name in names}
-    found = {row: _with_average(found[row]) for row in found}
+    found = {row: with_average(found[row]) for row in found}
     columns = (*names, AVERAGE)
-    whole = _with_average({name: results.best_of_all_images(dataset, name) for name in names})
+    whole = with_average({name: results.best_of_all_images(dataset, name) for name in names})
     small = [row for row in found if row not in (FULL, RIDGE)]
     shares = {
         row: {
@@ -219,41 +229,3 @@ def cross_model_blocks(results: Results, dataset: str, compared: Compared) -> tu
         reported=compared.reported(dataset, {row: row for row in (*names, FULL)}),
     )
     return (block,)
-
-
-def ablation_blocks(results: Results, dataset: str, compared: Compared) -> tuple[Block, ...]:
-    """The method and its variants, on the distilling model and on the others (Table 3)."""
-    names = compared.backbones
-    if len(names) < 2:
-        raise InputError(
-            "An ablation averages over the other models: there need to be two backbones or more."
-        )
-    variants = {METHOD: "", **{name: f"ablation/{name}" for name in compared.variants}}
-
-    def cross(source: str, variant: str) -> Value:
-        others = [target for target in names if target != source]
-        return average([results.transfer(dataset, source, target, variant=variant) for target in others])
-
-    def same(source: str, variant: str) -> Value:
-        return results.transfer(dataset, source, source, variant=variant)
-
-    blocks = []
-    for measure, evaluate in (("same", same), ("cross", cross)):
-        found: Grid = {row: {name: evaluate(name, variants[row]) for name in names} for row in variants}
-        published = {row: f"{measure}/{FULL if row == METHOD else row}" for row in variants}
-        if measure == "same":
-            found[FULL] = {name: results.full(dataset, name) for name in names}
-            published[FULL] = FULL
-        blocks.append(
-            Block(
-                dataset,
-                measure,
-                "Method",
-                tuple(found),
-                (*names, AVERAGE),
-                {row: _with_average(found[row]) for row in found},
-                contenders=tuple(variants),
-                reported=compared.reported(dataset, published),
-            )
-        )
-    return tuple(blocks)

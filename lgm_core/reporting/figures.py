@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lgm_core.foundation.errors import InputError, SettingError
-from lgm_core.foundation.layout import BASE
 from lgm_core.reporting.alignment_blocks import normalized_transfer, pairs
 from lgm_core.reporting.correlation import correlation
+from lgm_core.reporting.curve_figures import (
+    draw_ipc,
+    draw_rounds,
+    draw_seconds,
+    ipc_data,
+    rounds_data,
+    seconds_data,
+)
 from lgm_core.reporting.panels import Panel
 from lgm_core.reporting.periphery import periphery
 from lgm_core.reporting.picture_figures import (
@@ -32,70 +39,14 @@ from lgm_core.reporting.plots import (
     draw_scatter,
     draw_sentence,
 )
-from lgm_core.reporting.published import reported_values
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.table_formats import title_of
-from lgm_core.reporting.tables import check_places
+from lgm_core.reporting.tables import check_places, check_shown_alone
 from lgm_core.settings.params import NOTHING, Params
 from lgm_core.settings.shown import shown_classes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def rounds_series(results: Results, params: Params, dataset: str, source: str) -> list[Series]:
-    """Accuracy of every backbone against the number of augmentation rounds, the distilling one first.
-
-    Published values are dashed lines, where data set and backbone are the paper's.
-    """
-    names = [*(f"rounds/{name}" for name in params.variants.rounds), BASE]
-    variants = {results.distilled(dataset, source, name)["method"]["aug_rounds"]: name for name in names}
-    rounds = sorted(variants)
-    lines = []
-    for target in sorted(params.backbones, key=lambda name: name != source):
-        values = [results.transfer(dataset, source, target, variant=variants[count]) for count in rounds]
-        name = f"{target} (distils)" if target == source else target
-        lines.append(
-            Series(
-                name,
-                [float(count) for count in rounds],
-                [value.mean for value in values],
-                [value.std or 0.0 for value in values],
-            )
-        )
-    return lines + (_reported_rounds(dataset, list(params.backbones)) if source == "dinov2" else [])
-
-
-def _reported_rounds(dataset: str, backbones: list[str]) -> list[Series]:
-    lines = []
-    for target in backbones:
-        found = {count: reported_values("figure3", dataset, str(count), target) for count in range(1, 101)}
-        known = {count: values[0].mean for count, values in found.items() if values}
-        if known:
-            lines.append(Series(f"{target} (original)", [*map(float, known)], [*known.values()], dashed=True))
-    return lines
-
-
-def _rounds(
-    results: Results, params: Params, datasets: tuple[str, ...], source: str
-) -> dict[str, list[Series]]:
-    return {
-        f"{dataset}, distilled with {source}": rounds_series(results, params, dataset, source)
-        for dataset in datasets
-    }
-
-
-def _draw_rounds(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> Figure:
-    """Accuracy against rounds of augmentation."""
-    panels = _rounds(results, params, datasets, source)
-    return draw_curves(panels, "augmentation rounds K per step", "top-1 accuracy (%)")
-
-
-def _rounds_data(
-    results: Results, params: Params, datasets: tuple[str, ...], source: str
-) -> dict[str, Series]:
-    panels = _rounds(results, params, datasets, source)
-    return {line.name: line for lines in panels.values() for line in lines if not line.dashed}
 
 
 def _draw_components(results: Results, params: Params, datasets: tuple[str, ...], source: str) -> Figure:
@@ -211,8 +162,8 @@ FIGURES = {
     "figure3": FigureRow(
         "Figure 3. Accuracy against rounds of augmentation",
         ("dataset", "source"),
-        plot=_draw_rounds,
-        data=_rounds_data,
+        plot=draw_rounds,
+        data=rounds_data,
     ),
     "figure4": FigureRow(
         "Figure 4. Training features, class means and distilled images",
@@ -236,6 +187,18 @@ FIGURES = {
         ("dataset", "source"),
         panels=neighbor_panels,
     ),
+    "figure9": FigureRow(
+        "Figure 9. Accuracy against images per class (ours, not the paper's)",
+        ("dataset", "source"),
+        plot=draw_ipc,
+        data=ipc_data,
+    ),
+    "figure10": FigureRow(
+        "Figure 10. Accuracy against seconds of distillation (ours, not the paper's)",
+        ("dataset", "source"),
+        plot=draw_seconds,
+        data=seconds_data,
+    ),
     "alignment": FigureRow(
         "Transfer against alignment, every pair of models", ("left", "right"), plot=_draw_alignment
     ),
@@ -255,10 +218,18 @@ def check_figures(params: Params) -> None:
         if "source" in row.places and (source == NOTHING) != (not shown_datasets(name, params)):
             allowed = "none where the figure shows no data set, and a backbone where it does"
             raise SettingError(f"figures.{name}.source", source, allowed)
-    if params.variants.rounds and not shown_datasets("figure3", params):
-        raise SettingError("variants.rounds", [*params.variants.rounds], "{} where Figure 3 shows nothing")
-    if params.figure_backbones and not shown_datasets("figure8", params):
-        raise SettingError("figure_backbones", [*params.figure_backbones], "{} where Figure 8 shows nothing")
+    shown_alone = {
+        "variants.rounds": (params.variants.rounds, "figure3", False),
+        "figure_backbones": (params.figure_backbones, "figure8", False),
+        "variants.ipc": (params.variants.ipc, "figure9", True),
+        "variants.recipes": (params.variants.recipes, "figure10", True),
+    }
+    for key, (given, name, needed) in shown_alone.items():
+        title = f"Figure {name.removeprefix('figure')}"
+        check_shown_alone(key, given, title, bool(shown_datasets(name, params)), needed=needed)
+    for name, changes in params.variants.ipc.items():
+        if "ipc" not in changes:
+            raise SettingError(f"variants.ipc.{name}", changes, "settings with ipc among them")
 
 
 def shown_datasets(name: str, params: Params) -> tuple[str, ...]:

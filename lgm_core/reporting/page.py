@@ -12,20 +12,21 @@ tables/…, figures/…        as files
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from lgm_core.foundation.errors import MissingFileError
-from lgm_core.foundation.layout import BASE, Cell
+from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.store import read_json, replacing_folder, write_json, write_text
 from lgm_core.reporting.blocks import METHOD
 from lgm_core.reporting.figures import FIGURES, figure_caption, shown_datasets
 from lgm_core.reporting.results import Results
+from lgm_core.reporting.runs import Run, all_runs, distilled_runs
 from lgm_core.reporting.spent import spent
-from lgm_core.reporting.table_formats import best_rows, format_value, heading_of, reported_lines, title_of
+from lgm_core.reporting.table_formats import best_rows, heading_of, printed, reported_lines, title_of
 from lgm_core.reporting.tables import TABLES, Table, assemble, table_of
 from lgm_core.settings.params import Params
 
@@ -35,51 +36,6 @@ _DIAGRAM = _TEMPLATES / "method.svg"
 _FILTERS = {"dataset": "Data set", "source": "Model", "variant": "Variant", "class": "Class"}
 _LARGEST_SIDE = 160
 _CHART = (120, 36)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a stage: its verb, data set, backbone and variant."""
-
-    verb: str
-    dataset: str
-    backbone: str = ""
-    variant: str = BASE
-
-
-def distilled_runs(params: Params) -> Iterator[Run]:
-    """Every distillation of the settings: data sets × backbones, Figure 8's own, and the variants."""
-    for dataset in params.datasets:
-        for backbone in params.backbones:
-            yield Run("distill", dataset, backbone)
-    for dataset in params.figures["figure8"].datasets:
-        for backbone in params.figure_backbones:
-            yield Run("distill", dataset, backbone)
-    for dataset in params.tables["table3"].datasets:
-        for name in params.variants.ablation:
-            for backbone in params.backbones:
-                yield Run("distill", dataset, backbone, f"ablation/{name}")
-    for dataset in params.figures["figure3"].datasets:
-        for name in params.variants.rounds:
-            yield Run("distill", dataset, str(params.figures["figure3"].source), f"rounds/{name}")
-
-
-def all_runs(params: Params) -> Iterator[Run]:
-    """Every run of the settings, stage by stage."""
-    pairs = [(dataset, backbone) for dataset in params.datasets for backbone in params.backbones]
-    pairs += [
-        (name, backbone)
-        for name in params.figures["figure8"].datasets
-        for backbone in params.figure_backbones
-    ]
-    for verb in ("features", "baselines"):
-        for dataset, backbone in pairs:
-            yield Run(verb, dataset, backbone)
-    yield from distilled_runs(params)
-    for run in distilled_runs(params):
-        yield Run("probe", run.dataset, run.backbone, run.variant)
-    for dataset in params.datasets:
-        yield Run("align", dataset)
 
 
 class _Report:
@@ -114,6 +70,7 @@ class _Report:
             "distill": cell.distilled / "settings.json",
             "probe": cell.probe,
             "align": cell.alignment,
+            "judge": cell.judged,
         }[run.verb]
 
     def link(self, origin: Path) -> str:
@@ -288,8 +245,7 @@ def write_report(results: Results, params: Params, captions: Mapping[str, str], 
         keep_trailing_newline=True,
     )
     environment.globals |= {
-        function.__name__: function
-        for function in (best_rows, format_value, heading_of, reported_lines, title_of)
+        function.__name__: function for function in (best_rows, heading_of, printed, reported_lines, title_of)
     }
     with replacing_folder(folder) as new:
         context = _Report(results, params, captions, new).context()

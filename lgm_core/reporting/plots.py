@@ -22,6 +22,8 @@ P = ParamSpec("P")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DPI = 200
+_MOST_INSIDE = 6
+"""Lines whose legend fits beside them in a panel; of more it stands at the right of all panels."""
 _STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -108,7 +110,12 @@ def _axes(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
 
 @_styled
 def draw_curves(
-    panels: dict[str, list[Series]], x_label: str, y_label: str, *, points: bool = True
+    panels: dict[str, list[Series]],
+    x_label: str,
+    y_label: str,
+    *,
+    points: bool = True,
+    logarithmic: bool = False,
 ) -> Figure:
     """Lines over x, one pair of axes for every title.
 
@@ -116,8 +123,11 @@ def draw_curves(
         panels: title → lines.
         x_label, y_label: with their units.
         points: whether to mark the points and their standard deviations.
+        logarithmic: the x axis.
     """
-    figure, places = _axes(len(panels), (3.2 * len(panels) + 0.4, 2.6))
+    most = max(len(lines) for lines in panels.values())
+    beside = most > _MOST_INSIDE
+    figure, places = _axes(len(panels), (3.2 * len(panels) + (2.2 if beside else 0.4), 2.6))
     for place, (title, lines) in zip(places, panels.items(), strict=True):
         for number, line in enumerate(line for line in lines if not line.dashed):
             color, marker = color_and_marker(number)
@@ -138,9 +148,17 @@ def draw_curves(
                 line.x, line.y, "--", color=color, marker=marker, mfc="none", ms=4, lw=0.8, label=line.name
             )
         place.set(title=title, xlabel=x_label, ylabel=y_label)
-        if points:
+        if logarithmic:
+            place.set_xscale("log")
+            place.xaxis.set_major_formatter("{x:g}")
+            place.xaxis.set_minor_formatter("{x:g}")
+            place.tick_params(axis="x", which="both", labelsize=6)
+        elif points:
             place.set_xticks(sorted({x for line in lines for x in line.x}))
-        place.legend()
+        if not beside:
+            place.legend()
+    if beside:
+        figure.legend(*places[0].get_legend_handles_labels(), loc="outside right center")
     return figure
 
 

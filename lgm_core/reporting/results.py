@@ -112,6 +112,35 @@ class Results:
         path = self.layout.cell(dataset, source, variant).probe
         return summarize_sets(_found(path, "targets", target, training_set, measure), path)
 
+    def judged(
+        self, dataset: str, source: str, target: str, training_set: str, measure: str = "top1"
+    ) -> Value:
+        """What `target` reaches with a training set that is judged beside what `source` distilled."""
+        path = self.layout.cell(dataset, source).judged
+        return summarize_sets(_found(path, "targets", target, training_set, measure), path)
+
+    def png_bytes(self, dataset: str, source: str, training_set: str) -> float:
+        """Bytes of a training set that is judged, as PNG files; the mean where there are several."""
+        found = _found(self.layout.cell(dataset, source).judged, "png_bytes", training_set)
+        return math.fsum(found) / len(found)
+
+    def judged_probe_seconds(self, dataset: str, source: str) -> float:
+        """Seconds of one probe on such a set, with the features of its views."""
+        return _found(self.layout.cell(dataset, source).judged, "seconds", "probe")
+
+    def full_probe_seconds(self, dataset: str, backbone: str) -> float:
+        """Seconds of one probe on all images, without the features of their views."""
+        return _found(self.layout.cell(dataset, backbone).run("baselines"), "parts", "probe on all images")
+
+    def distill_seconds(self, dataset: str, source: str, variant: str = BASE) -> float:
+        """Seconds of all distillations of a cell together."""
+        return _found(self.layout.cell(dataset, source, variant).run("distill"), "seconds")
+
+    def has_real_sets(self, dataset: str, source: str, variant: str) -> bool:
+        """Whether a variant's probe saw real selections beside its distilled set."""
+        targets = _found(self.layout.cell(dataset, source, variant).probe, "targets")
+        return all("random" in sets for sets in targets.values())
+
     def full(self, dataset: str, backbone: str, measure: str = "top1") -> Value:
         """What a probe on all training images reaches."""
         path = self.layout.cell(dataset, backbone).baselines

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lgm_core.reporting.blocks import CENTROIDS, Block
 from lgm_core.reporting.results import Value, resolved
 from lgm_core.reporting.tables import Table
+from lgm_core.reporting.universal import LONGER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,27 @@ TITLES = {
     "over_random": "Over the column's Random",
     "over_source_centroids": "Over the Centroids of who distilled",
     "over_own_centroids": "Over the column's own Centroids",
+    "distilled_png": "Distilled, as 8-bit PNG",
+    "distilled_jpeg95": "Distilled, as JPEG 95",
+    "herding": "Herding",
+    "medoids": "k-means medoids",
+    "k_center": "k-center",
+    "prototypes": "Prototypes (no images)",
+    "settings": "The settings' own",
+    "held_out": "Never seen",
+    "worst": "Worst",
+    "own_share": "Share, %",
+    "seconds": "Seconds",
+    "probe_seconds": "Seconds, probe",
+    "steps": "Steps",
+    "rounds": "K",
+    "same": "Same model",
+    "others": "Other models",
+    "share": "Share, %",
+    "ior": "IOR",
+    "hlr": "HLR",
+    "lrs": "LRS",
+    "kib": "PNG, KiB",
     "published": "Published pairs (original)",
     "method": "Full method",
     "no_decorrelate": "− Decorrelate",
@@ -53,19 +75,26 @@ MEASURES = {
     "carried": "what other models' distilled images lead by, percentage points ± standard error",
     "gap": "lead over the best real set, percentage points ± standard error",
     "alignment": "mutual k-NN alignment",
+    "universal": "top-1 accuracy, %",
+    "costs": "what a distillation takes",
+    "judged": "top-1 accuracy, %, and other measures",
     "correlation": "correlation of normalised 1-NN with alignment",
     "correlation_probed": "correlation of normalised linear-probe accuracy with alignment",
 }
 _DASH = "–"
+MARK = "†"
 _TINT_COLOR = "0072B2"
 _STRONGEST_TINT = 0.55
 
 
 def title_of(name: str) -> str:
-    """How a row or column is written; an ordered pair `a/b` is `a → b`, what b chooses `Centroids of b`."""
+    """How a row or column is written; an ordered pair `a/b` is `a → b`, what b chooses `Centroids of b`,
+    a longer run of b `b, <name>`."""
     kind, _, source = name.partition("/")
     if kind == CENTROIDS and source:
         return f"{TITLES[CENTROIDS]} of {source}"
+    if kind == LONGER and source:
+        return source.replace("/", ", ")
     return TITLES.get(name, name.replace("/", " → "))
 
 
@@ -82,10 +111,16 @@ def format_value(value: Value | None) -> str:
     return mean if value.std is None else f"{mean} ± {value.std:.{value.digits}f}"
 
 
+def printed(block: Block, row: str, column: str) -> str:
+    """A cell's value, with a mark where the column's backbone took no part in the row's distillation."""
+    mark = MARK if column in block.marked.get(row, ()) else ""
+    return format_value(block.cells[row].get(column)) + mark
+
+
 def best_rows(block: Block, column: str) -> set[str]:
     """The contender with a column's highest value, and those within two standard errors of it."""
     values = {row: block.cells[row][column] for row in block.contenders if column in block.cells[row]}
-    if not values:
+    if not values or (block.contested is not None and column not in block.contested):
         return set()
     best = max(values.values(), key=lambda value: value.mean)
     return {row for row, value in values.items() if not resolved(value, best)}
@@ -132,7 +167,7 @@ def reported_lines(block: Block, row: str, column: str) -> list[str]:
 
 
 def _markdown_cell(block: Block, row: str, column: str) -> str:
-    text = format_value(block.cells[row].get(column))
+    text = printed(block, row, column)
     if row in best_rows(block, column):
         text = f"**{text}**"
     share = block.shares.get(row, {}).get(column)
@@ -160,13 +195,13 @@ _LATEX = str.maketrans(
         "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
         "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
         "±": r"$\pm$", "−": "$-$", "→": r"$\rightarrow$", "²": "$^2$", "ρ": r"$\rho$", "×": r"$\times$",
-        "–": "--",
+        "–": "--", "†": r"$^\dagger$", "λ": r"$\lambda$", "τ": r"$\tau$",
     }
 )  # fmt: skip
 
 
 def _latex_cell(block: Block, row: str, column: str) -> str:
-    text = format_value(block.cells[row].get(column)).translate(_LATEX)
+    text = printed(block, row, column).translate(_LATEX)
     if row in best_rows(block, column):
         text = rf"\textbf{{{text}}}"
     tint = block.tints.get(row, {}).get(column)

@@ -16,17 +16,20 @@ from lgm_core.reporting.blocks import (
     Block,
     BlockMaker,
     Compared,
-    ablation_blocks,
     lead_gap,
     same_model_blocks,
     spurious_blocks,
 )
 from lgm_core.reporting.carried import carried_told, cross_model_table
+from lgm_core.reporting.judges import judge_blocks, judges_told
 from lgm_core.reporting.results import Results
+from lgm_core.reporting.universal import universal_blocks, universal_told
+from lgm_core.reporting.variant_blocks import ablation_blocks, objective_blocks, objectives_told
 from lgm_core.settings.params import Params, Shown
 
 PAIR = ("left", "right")
 ONE = ("dataset",)
+JUDGED = ("dataset", "sources")
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,16 @@ class Kind:
     Attributes:
         blocks: the blocks of one data set.
         notes: sentences under the table.
-        variants: whether it compares variants of the method; no other kind reads them, so that a new
+        variants: group of variants of the method that it compares; no other kind reads them, so that a new
             variant makes no other table again.
+        together: whether it reads what the ensembles are.
         told: a sentence about a data set: what its numbers were measured with, or what they say.
     """
 
     blocks: BlockMaker
     notes: tuple[str, ...]
-    variants: bool = False
+    variants: str = ""
+    together: bool = False
     told: Callable[[Results, str, Compared], str] | None = None
 
 
@@ -85,6 +90,7 @@ _LEAD = (
     "Lead: Distilled less the best real set of the column, ± its standard error; beyond twice that it is "
     "resolved."
 )
+_OURS = "No paper reports these numbers; all are ours."
 _BEST = "Bold: the best, and what is within two standard errors of it."
 
 KINDS = {
@@ -120,7 +126,7 @@ KINDS = {
             "A column distils. Same model: the probe runs on it; other models: the mean over all others. "
             + _BEST,
         ),
-        variants=True,
+        variants="ablation",
     ),
     "pairs": Kind(
         pair_blocks,
@@ -138,6 +144,41 @@ KINDS = {
             "row. Correlations are over ordered pairs of different models, three or more.",
         ),
         told=alignment_told,
+    ),
+    "universal": Kind(
+        universal_blocks,
+        (
+            f"† The column's model did not distil the row's images. {_BEST} Share: of what the column's "
+            "model reaches with the images that it distilled for itself, the mean over the columns. "
+            "Seconds: of one distillation, on the machine that made it.",
+            _OURS,
+        ),
+        variants="longer",
+        together=True,
+        told=universal_told,
+    ),
+    "objectives": Kind(
+        objective_blocks,
+        (
+            "A column distils. Same model: the probe runs on it; other models: the mean over all others. "
+            f"{_BEST} Rows of equal steps, and rows of about equal seconds, compare with each other.",
+            f"{_OURS} means is what SFM (arXiv 2602.05391) matches, ridge the probe of CLP-DD (arXiv "
+            "2605.07194), whose penalty, temperature and normalisation are not published.",
+        ),
+        variants="objectives",
+        told=objectives_told,
+    ),
+    "judges": Kind(
+        judge_blocks,
+        (
+            f"Same and other models: means over the models that distilled and over the rest. {_BEST} Share: "
+            "of the better of a probe and ridge regression on all images. IOR: less Random; HLR: what a "
+            "probe on all images has more; LRS from both (DD-Ranking), 1 at best. PNG: the size of the set. "
+            "Seconds: of one distillation, and of one probe on the set with the features of its views.",
+            f"Prototypes are class means of features, no images. {_OURS}",
+        ),
+        together=True,
+        told=judges_told,
     ),
 }
 
@@ -168,6 +209,9 @@ TABLES = {
     "table6": TableRow("pairs", "Alignment and transfer of every pair of models", ONE),
     "table7": TableRow("matrices", "Transfer of distilled images beside alignment of models", ONE),
     "table8": TableRow("same_model", "Further data sets", PAIR),
+    "table9": TableRow("universal", "Sets made for several backbones at once", ONE),
+    "table10": TableRow("objectives", "What the images are to match", ONE),
+    "table11": TableRow("judges", "Everything that can stand for a data set, by every measure", JUDGED),
 }
 
 # A table of one's own depends on what these need: see the stage `tables` in dvc.yaml.
@@ -212,8 +256,39 @@ def check_tables(params: Params) -> None:
             raise SettingError(
                 f"own_tables.{name}", shown.places, "a name of its own, and kind, left and right"
             )
-    if params.variants.ablation and not params.tables["table3"].datasets:
-        raise SettingError("variants.ablation", [*params.variants.ablation], "{} where Table 3 shows nothing")
+    table11 = params.tables["table11"]
+    if bool(table11.sources) != bool(table11.datasets):
+        allowed = "[] where the table shows no data set, and at least one source where it does"
+        raise SettingError("tables.table11.sources", list(table11.sources or ()), allowed)
+    shown_alone = {
+        "variants.ablation": (params.variants.ablation, "table3", False),
+        "ensembles": (params.ensembles, "table9", True),
+        "variants.longer": (params.variants.longer, "table9", False),
+        "variants.objectives": (params.variants.objectives, "table10", True),
+    }
+    for key, (given, name, needed) in shown_alone.items():
+        check_shown_alone(key, given, f"Table {name[5:]}", bool(params.tables[name].datasets), needed=needed)
+
+
+def check_shown_alone(
+    key: str, given: Mapping[str, object], title: str, shown: bool, *, needed: bool
+) -> None:
+    """Refuse what only an empty table or figure would show, and a table or figure with nothing to show.
+
+    Args:
+        key: dotted name of the setting.
+        given: its value.
+        title: of the table or figure.
+        shown: whether it shows a data set.
+        needed: whether it has nothing to show without the setting.
+
+    Raises:
+        InputError: naming the setting.
+    """
+    if given and not shown:
+        raise SettingError(key, [*given], f"{{}} where {title} shows nothing")
+    if needed and shown and not given:
+        raise SettingError(key, {}, f"at least one where {title} shows a data set")
 
 
 def table_of(name: str, params: Params) -> tuple[TableRow, Shown]:
@@ -247,8 +322,14 @@ def assemble(name: str, results: Results, params: Params, captions: Mapping[str,
         return Table(name, row.title, (), (f"{name} is left out: its data set in the settings is none.",))
     kind = KINDS[row.kind]
     notes = [spread_note(params.distillations), *kind.notes]
-    variants = tuple(params.variants.ablation) if kind.variants else ()
-    compared = Compared(tuple(params.backbones), variants, name)
+    compared = Compared(
+        tuple(params.backbones),
+        tuple(params.variants.groups[kind.variants]) if kind.variants else (),
+        name,
+        {one: tuple(members) for one, members in params.ensembles.items()} if kind.together else {},
+        shown.sources or (),
+        params.distillations,
+    )
     blocks = tuple(block for dataset in shown.datasets for block in kind.blocks(results, dataset, compared))
     if kind.told is not None:
         notes += filter(None, (kind.told(results, dataset, compared) for dataset in shown.datasets))

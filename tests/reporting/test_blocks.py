@@ -13,7 +13,6 @@ from lgm_core.reporting.alignment_blocks import pair_blocks
 from lgm_core.reporting.blocks import (
     Block,
     Compared,
-    ablation_blocks,
     cross_model_blocks,
     lead_gap,
     same_model_blocks,
@@ -21,6 +20,7 @@ from lgm_core.reporting.blocks import (
 )
 from lgm_core.reporting.results import Results, Value, summarize
 from lgm_core.reporting.table_formats import best_rows
+from lgm_core.reporting.variant_blocks import ablation_blocks
 
 TWO, THREE = Compared(("a", "b")), Compared(MODELS, VARIANTS)
 

@@ -15,13 +15,13 @@ from ruamel.yaml import YAML
 from lgm_core.foundation.errors import InputError, KeyFaultError, MissingFileError, SettingError
 from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import write_json
+from lgm_core.reporting.curve_figures import rounds_series
 from lgm_core.reporting.figures import (
     FIGURES,
     check_figures,
     draw_figure,
     figure_caption,
     plotted_data,
-    rounds_series,
     shown_datasets,
 )
 from lgm_core.reporting.panels import Panel, save_panels
@@ -65,6 +65,8 @@ def test_a_figure_is_a_grid_or_a_plot() -> None:
     assert sorted(PANELS + PLOTS) == sorted(FIGURES)
     assert {name: row.suffixes for name, row in FIGURES.items() if row.data} == {
         "figure3": (".png", ".svg", ".csv"),
+        "figure9": (".png", ".svg", ".csv"),
+        "figure10": (".png", ".svg", ".csv"),
         "losses": (".png", ".svg", ".csv"),
     }
     assert FIGURES["figure1"].suffixes == (".png",)

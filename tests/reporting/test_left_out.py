@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from settings.suite_values import left_out
 
 from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import read_json
@@ -18,9 +19,9 @@ from stages.tables import main as write_table
 def nothing(suite: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """A project whose tables and figures show nothing, as the current folder, and without any result."""
     for part in ("tables", "figures"):
-        suite[part] = {name: dict.fromkeys(shown, "none") for name, shown in suite[part].items()}
+        suite[part] = {name: left_out(shown) for name, shown in suite[part].items()}
     suite["own_tables"] = {"mine": {"kind": "pairs", "left": "none", "right": "none"}}
-    suite["variants"] = {"ablation": {}, "rounds": {}}
+    suite["variants"] |= {"ablation": {}, "rounds": {}}
     settings: Params = parse_params(suite)
     for module in ("tables", "figures"):
         monkeypatch.setattr(f"stages.{module}.read_params", lambda: settings)

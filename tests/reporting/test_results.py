@@ -77,7 +77,7 @@ def test_results_are_read_by_name(three: Results) -> None:
 def test_pictures_features_and_losses_are_read_by_name(whole: Results) -> None:
     cell = whole.layout.cell("pets", "a")
     assert whole.distilled("pets", "a")["classes"] == list(CLASSES)
-    assert whole.distilled("pets", "a", "rounds/one")["method"] == {"aug_rounds": 1}
+    assert whole.distilled("pets", "a", "rounds/one")["method"]["aug_rounds"] == 1
     assert [entry["name"] for entry in whole.neighbors("pets", "b")] == ["train/0", "train/1"]
     assert whole.history("pets", "a") == [0.9, 0.7, 0.8]
     features, labels = whole.distilled_features("pets", "a")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reporting.hand_made import MODELS, VARIANTS, shown_settings, told_of_biased
+from reporting.hand_made import MODELS, PAPERS, VARIANTS, shown_settings, told_of_biased
 from ruamel.yaml import YAML
+from settings.suite_values import left_out, read_suite
 
 from lgm_core.foundation.errors import (
     InputError,
@@ -43,7 +44,7 @@ Settings = Callable[..., Params]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", PAPERS)
 def test_a_table_is_of_its_kind_and_shows_its_data_sets_in_order(
     three: Results, assembled: Assembled, name: str
 ) -> None:
@@ -84,13 +85,12 @@ def test_table_3_shows_the_ablations_of_the_settings(three: Results, assembled: 
     assert cross.rows == ("method", *VARIANTS)
 
 
-def test_every_table_of_the_embedded_suite_lists_its_cells_from_the_settings(
-    params: Settings, tmp_path: Path
-) -> None:
+def test_every_table_of_the_embedded_suite_lists_its_cells_from_the_settings(tmp_path: Path) -> None:
     layout = Layout(tmp_path, "empty")
+    settings = parse_params(read_suite("embedded"))
     for name in TABLES:
         with pytest.raises(MissingFileError) as caught:
-            assemble(name, Results(layout), params(), {})
+            assemble(name, Results(layout), settings, {})
         assert layout.stage(caught.value.path) is not None
 
 
@@ -102,8 +102,8 @@ def test_the_notes_say_what_a_stand_in_is(three: Results, assembled: Assembled) 
 
 
 def test_there_is_no_other_table(params: Settings, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'table9' is no table; there are: table1, .*table8"):
-        assemble("table9", Results(Layout(tmp_path, "x")), params(), {})
+    with pytest.raises(InputError, match=r"'table12' is no table; there are: table1, .*table11"):
+        assemble("table12", Results(Layout(tmp_path, "x")), params(), {})
 
 
 # What is missing
@@ -182,7 +182,7 @@ def test_table_4_of_a_cell_from_before_worst_groups_names_its_stage(
 def test_a_table_whose_places_are_all_none_says_so_in_its_files(
     suite: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
-    suite["tables"][name] = dict.fromkeys(suite["tables"][name], "none")
+    suite["tables"][name] = left_out(suite["tables"][name])
     suite["variants"]["ablation"] = {}
     settings = parse_params(suite)
     table = assemble(name, Results(Layout(tmp_path, "empty")), settings, {})
@@ -256,8 +256,8 @@ def test_the_suites_are_right(name: str) -> None:
 
 
 def test_an_unknown_table_is_refused(suite: dict[str, Any]) -> None:
-    suite["tables"]["table9"] = {"left": "shapes", "right": "digits"}
-    with pytest.raises(KeyFaultError, match=r"unknown key tables\.table9; allowed: table1, .*table8\."):
+    suite["tables"]["table12"] = {"left": "shapes", "right": "digits"}
+    with pytest.raises(KeyFaultError, match=r"unknown key tables\.table12; allowed: table1, .*table11\."):
         check_tables(parse_params(suite))
 
 

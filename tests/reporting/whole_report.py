@@ -15,7 +15,8 @@ from lgm_core.foundation.layout import Cell, Layout
 from lgm_core.foundation.store import write_json, write_png, write_tensors, write_text
 from lgm_core.images import ImageSet
 from lgm_core.reporting.figures import FIGURES
-from lgm_core.reporting.page import Run, all_runs, distilled_runs
+from lgm_core.reporting.judges import PROTOTYPES, SETS
+from lgm_core.reporting.runs import Run, all_runs, distilled_runs
 from lgm_core.reporting.tables import TABLES
 from lgm_core.settings.params import Params, parse_params
 
@@ -27,17 +28,23 @@ CAPTIONS = {"pets": "two procedural shapes, in place of <i>Waterbirds</i>", "bia
 
 
 def whole_settings(suite: dict[str, Any]) -> Params:
-    """Two small data sets, two models, one ablation and one number of rounds."""
+    """Two small data sets, two models and both together, and one variant of every kind."""
     suite["datasets"] = {"pets": "toy:birds", "biased": "toy:spurious"}
     suite["backbones"] = dict.fromkeys(NETS, "efficientnet_lite0")
     suite["variants"] = {
         "ablation": {"no_pyramid": {"parameterization": "pixels"}},
         "rounds": {"one": {"aug_rounds": 1}},
+        "longer": {"twofold": {"steps": 600}},
+        "objectives": {"means": {"objective": "means"}},
+        "ipc": {"few": {"ipc": 1}, "more": {"ipc": 2}, "real": {"ipc": 2, "init": "real"}},
+        "recipes": {"quick": {"steps": 9}},
     }
+    suite["ensembles"] = {"both": list(NETS)}
+    places = {"source": "a", "sources": ["a", "both"], "right": "biased"}
     for part in ("tables", "figures"):
         for shown in suite[part].values():
             for place in shown:
-                shown[place] = {"source": "a", "right": "biased"}.get(place, "pets")
+                shown[place] = places.get(place, "pets")
     return parse_params(suite)
 
 
@@ -58,7 +65,14 @@ def write_whole(layout: Layout, settings: Params) -> None:
             write_json(layout.cell(dataset, model).baselines, full)
         matrix = {a: dict.fromkeys(NETS, 0.5) for a in NETS}
         write_json(layout.cell(dataset).alignment, {"matrix": matrix, **ALIGNED_WITH})
+    for source in settings.tables["table11"].sources or ():
+        write_judged(layout.cell("pets", source))
     write_features(layout.cell("pets", "a"))
+    write_shown(layout, settings)
+
+
+def write_shown(layout: Layout, settings: Params) -> None:
+    """Files of all tables and figures."""
     for name in (*TABLES, *settings.own_tables):
         for suffix in (".csv", ".md", ".tex"):
             write_text(layout.table(name, suffix), name)
@@ -76,7 +90,8 @@ def write_distilled(layout: Layout, run: Run, settings: Params) -> None:
     """A distilled set of an image per class, its neighbours and what it reaches."""
     cell, pictures = layout.cell(run.dataset, run.backbone, run.variant), picture_names(CLASSES, [0, 1])
     rounds = 1 if "rounds" in run.variant else settings.method.aug_rounds
-    facts = {"seed": 7, "method": {"aug_rounds": rounds}, "classes": list(CLASSES), "pictures": pictures}
+    method = {"aug_rounds": rounds, "steps": 300, "objective": "gradient", "head_bank": 0, "ipc": 1}
+    facts = {"seed": 7, "method": method, "classes": list(CLASSES), "pictures": pictures}
     write_json(cell.distilled / "settings.json", facts)
     write_text(cell.distilled / "history.csv", "step,loss\n0,0.9\n1,0.7\n2,0.8\n")
     near = [{"picture": p, "name": f"train/{n}", "similarity": 0.5} for n, p in enumerate(pictures)]
@@ -85,9 +100,20 @@ def write_distilled(layout: Layout, run: Run, settings: Params) -> None:
         write_png(cell.distilled / picture, torch.full((3, 8, 8), 0.2 + 0.5 * number))
         write_png(cell.neighbors / picture, torch.full((3, 300, 300), 0.8))
     chosen = ("distilled", "neighbors", "centroids")
-    targets = {target: {name: _runs() for name in chosen} for target in (*NETS, run.backbone)}
-    targets[run.backbone]["random"] = _runs()
+    own = tuple(settings.members(run.backbone))
+    targets = {target: {name: _runs() for name in chosen} for target in (*NETS, *own)}
+    targets[own[0]]["random"] = _runs()
+    if run.variant in ("ipc/few", "ipc/more"):
+        every = (*chosen, "random", "herding", "medoids", "k_center")
+        targets = {target: {name: _runs() for name in every} for target in NETS}
     write_json(cell.probe, {"targets": targets, "seed": 7})
+
+
+def write_judged(cell: Cell) -> None:
+    """Every training set by every measure."""
+    targets = {target: {name: _runs() for name in (*SETS, PROTOTYPES)} for target in NETS}
+    size = {name: [2048] for name in SETS}
+    write_json(cell.judged, {"targets": targets, "png_bytes": size, "seconds": {"probe": 0.5}, "seed": 7})
 
 
 def write_features(cell: Cell) -> None:

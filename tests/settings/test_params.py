@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
@@ -19,8 +20,8 @@ from lgm_core.settings.params import parse_params
 
 SOURCES = ("datasets", "backbones")
 GROUPS = [("probe",), ("probe", "augment"), ("augment",), ("alignment",), ("tables",), ("tables", "table1")]
-# Data sets, backbones and variants are named freely, so their entries are no fixed keys.
-FREE = {*SOURCES, "variants"}
+# Data sets, backbones, ensembles and variants are named freely, so their entries are no fixed keys.
+FREE = {*SOURCES, "variants", "ensembles"}
 FIXED_KEYS = [
     *((key,) for key in EMBEDDED),
     *(("variants", group) for group in EMBEDDED["variants"]),
@@ -40,7 +41,9 @@ def test_every_value_of_the_file_arrives(suite: dict[str, Any]) -> None:
     parsed |= parsed.pop("method")
     for path, value in leaves(suite):
         found = owner(parsed, path)[path[-1]]
-        if path[0] in SOURCES:
+        if path[0] == "ensembles":
+            assert list(found) == value
+        elif path[0] in SOURCES:
             assert {key: part for key, part in found.items() if part is not None} == {"source": value}
         else:
             assert found == (tuple(value) if isinstance(value, list) else value), path
@@ -103,8 +106,9 @@ def test_settings_are_frozen(params: Make) -> None:
 
 
 def test_parsing_leaves_the_given_mapping_alone(suite: dict[str, Any]) -> None:
+    before = copy.deepcopy(suite)
     parse_params(suite)
-    assert suite == EMBEDDED
+    assert suite == before
 
 
 def test_feature_settings_are_what_the_cache_depends_on(params: Make) -> None:
