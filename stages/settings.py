@@ -32,7 +32,7 @@ def write_nothing(layout: Layout, params: Params) -> None:
     """The empty results of the data set `none`."""
     for source in (NOTHING, *params.backbones, *params.figure_backbones):
         cell = layout.cell(NOTHING, source)
-        for path in (cell.baselines, cell.judged):
+        for path in (cell.baselines, cell.judged, cell.run("baselines")):
             write_json(path, {})
         for folder in (cell.features, cell.neighbors):
             write_json(folder / "nothing.json", {})

@@ -53,6 +53,8 @@ _VERBS = {
     "overrides.json": "inputs",
 }
 _OF_ALL_SOURCES = ("align", "inputs")
+_OF_ANY_SOURCE = ("judge",)
+"""Verbs whose results lie in one folder, whether a backbone or an ensemble distilled."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ class Cell:
     def run(self, verb: str) -> Path:
         """JSON of the time and memory of the run that made a cell."""
         named = self if self.source else Cell(self.folder, "all")
+        if verb in _OF_ANY_SOURCE:
+            named = replace(named, together=False)
         return named._path(f"runs/{verb}", ".json")
 
 

@@ -129,24 +129,7 @@ def draw_curves(
     beside = most > _MOST_INSIDE
     figure, places = _axes(len(panels), (3.2 * len(panels) + (2.2 if beside else 0.4), 2.6))
     for place, (title, lines) in zip(places, panels.items(), strict=True):
-        for number, line in enumerate(line for line in lines if not line.dashed):
-            color, marker = color_and_marker(number)
-            place.errorbar(
-                line.x,
-                line.y,
-                yerr=line.std,
-                color=color,
-                marker=marker if points else "",
-                markersize=4,
-                linewidth=1.2 if points else 0.9,
-                capsize=2,
-                label=line.name,
-            )
-        for number, line in enumerate(line for line in lines if line.dashed):
-            color, marker = color_and_marker(number)
-            place.plot(
-                line.x, line.y, "--", color=color, marker=marker, mfc="none", ms=4, lw=0.8, label=line.name
-            )
+        _draw_lines(place, lines, points)
         place.set(title=title, xlabel=x_label, ylabel=y_label)
         if logarithmic:
             place.set_xscale("log")
@@ -160,6 +143,28 @@ def draw_curves(
     if beside:
         figure.legend(*places[0].get_legend_handles_labels(), loc="outside right center")
     return figure
+
+
+def _draw_lines(place: Axes, lines: list[Series], points: bool) -> None:
+    """Full lines with their deviations, then dashed ones."""
+    for number, line in enumerate(line for line in lines if not line.dashed):
+        color, marker = color_and_marker(number)
+        place.errorbar(
+            line.x,
+            line.y,
+            yerr=line.std,
+            color=color,
+            marker=marker if points else "",
+            markersize=4,
+            linewidth=1.2 if points else 0.9,
+            capsize=2,
+            label=line.name,
+        )
+    for number, line in enumerate(line for line in lines if line.dashed):
+        color, marker = color_and_marker(number)
+        place.plot(
+            line.x, line.y, "--", color=color, marker=marker, mfc="none", ms=4, lw=0.8, label=line.name
+        )
 
 
 @_styled

@@ -324,7 +324,7 @@ def assemble(name: str, results: Results, params: Params, captions: Mapping[str,
     notes = [spread_note(params.distillations), *kind.notes]
     compared = Compared(
         tuple(params.backbones),
-        tuple(params.variants.groups[kind.variants]) if kind.variants else (),
+        tuple(getattr(params.variants, kind.variants)) if kind.variants else (),
         name,
         {one: tuple(members) for one, members in params.ensembles.items()} if kind.together else {},
         shown.sources or (),

@@ -74,6 +74,7 @@ def leave_out(settings: dict[str, Any], *names: str) -> None:
     for name in names:
         part = "tables" if name.startswith("table") else "figures"
         settings[part][name] = left_out(settings[part][name])
-        settings["variants"][alone[name]] = {}
+        if name in alone:
+            settings["variants"][alone[name]] = {}
     if "table9" in names:
         settings["ensembles"] = {}

@@ -97,10 +97,8 @@ def test_a_number_links_to_its_cell_with_seed_time_and_settings(report: Path) ->
 def test_the_gallery_names_every_distilled_image(report: Path, settings: Params) -> None:
     entries = gallery(report)
     assert len(entries) == len(CLASSES) * len(list(distilled_runs(settings)))
-    assert {entry["variant"] for entry in entries} == {
-        "method",
-        *(name for group in settings.variants.groups.values() for name in group),
-    }
+    variants = {"method", *(name for group in settings.variants.groups.values() for name in group)}
+    assert {entry["variant"] for entry in entries} == variants
     assert {entry["class"] for entry in entries} == set(CLASSES)
 
 
@@ -192,7 +190,7 @@ def test_what_shows_nothing_is_left_out(suite: dict[str, Any], tmp_path: Path) -
     for part, name in (("tables", "table5"), ("tables", "table3"), ("figures", "figure1"),
                        ("figures", "losses"), ("figures", "figure3"), ("figures", "figure5")):  # fmt: skip
         suite[part][name] = left_out(suite[part][name])
-    leave_out(suite, "table9", "table10", "figure9", "figure10")
+    leave_out(suite, "table9", "table10", "table11", "figure9", "figure10")
     suite["variants"] |= {"ablation": {}, "rounds": {}}
     settings, layout = parse_params(suite), Layout(tmp_path, "less")
     write_whole(layout, settings)
@@ -201,7 +199,7 @@ def test_what_shows_nothing_is_left_out(suite: dict[str, Any], tmp_path: Path) -
     write_report(Results(layout), settings, {}, layout.report)
     page = links(layout.report)
     gone = {"table3", "table5", "figure1", "figure3", "figure5", "losses"}
-    gone |= {"table9", "table10", "figure9", "figure10"}
+    gone |= {"table9", "table10", "table11", "figure9", "figure10"}
     assert page.ids & ({*TABLES} | {*FIGURES}) == ({*TABLES} | {*FIGURES}) - gone
     assert not [path for path in layout.report.rglob("*") if path.stem in gone]
     assert {entry["variant"] for entry in gallery(layout.report)} == {"method"}
