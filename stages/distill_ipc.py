@@ -11,9 +11,9 @@ if __name__ == "__main__":
 from torch import Tensor
 
 from lgm_core.images import squares
-from stages.distilled import training_images
 from stages.distilling import distil
 from stages.params import read_layout, read_params
+from stages.reading import training_images
 from stages.work import Work
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lgm_core.data.integrity import unchanged
-from lgm_core.data.sources import load_images
 from lgm_core.distilled import load_distilled
 from lgm_core.evaluation.neighbors import Neighbors, find_neighbors
 from lgm_core.evaluation.selection import select_baselines, select_further
@@ -30,16 +28,6 @@ def distilled_for(classes: tuple[str, ...], folder: Path) -> LabeledImages:
         return LabeledImages(found.images, found.labels_in(classes))
     except InputError as error:
         raise StaleFileError(folder, f"is not of this data set ({error})") from error
-
-
-def training_images(work: Work, backbone: str) -> ImageSet:
-    """The training images that a backbone's features are of.
-
-    Raises:
-        InputError: if they changed since, or any of them is missing or damaged.
-    """
-    images = load_images(work.params.datasets[work.dataset], "train", work.machine.data_root)
-    return unchanged(images, "train", work.features(backbone).features)
 
 
 def near_images(work: Work, own: list[Opened], distilled: list[LabeledImages]) -> list[Neighbors]:

@@ -12,9 +12,10 @@ from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.store import write_json
-from stages.distilled import chosen_images, distilled_for, near_images, selected, training_images
+from stages.distilled import chosen_images, distilled_for, near_images, selected
 from stages.params import read_layout, read_params
 from stages.probing import probed
+from stages.reading import training_images
 from stages.work import Work
 
 

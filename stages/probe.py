@@ -14,9 +14,10 @@ from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.store import read_json, write_json
 from lgm_core.settings.params import SEVERAL
-from stages.distilled import Selection, chosen_images, distilled_for, near_images, selected, training_images
+from stages.distilled import Selection, chosen_images, distilled_for, near_images, selected
 from stages.params import read_layout, read_params
 from stages.probing import probed
+from stages.reading import training_images
 from stages.work import Opened, Work
 
 

@@ -40,7 +40,7 @@ PLOTS = ["figure3", "figure4", "figure9", "figure10", "alignment", "losses"]
 DISTILLATIONS = 2
 PER_CLASS = {"train": 6, "test": 4}
 COLORS = {"blue": (0.1, 0.2, 0.9), "green": (0.1, 0.8, 0.2), "red": (0.9, 0.2, 0.1)}
-LAYOUT = Layout(Path(), "toy")
+LAYOUT = Layout(Path(), "toy", ensembles=frozenset({ENSEMBLE}))
 
 
 def write_dataset(folder: Path) -> None:
@@ -84,6 +84,7 @@ def toy_settings(rows: dict[str, dict[str, str]]) -> dict[str, Any]:
         "ensembles": {ENSEMBLE: list(BACKBONES)},
         "figure_backbones": {SHOWN: rows["conv"]},
         "distillations": DISTILLATIONS,
+        "objective": "gradient",
         "steps": 4,
         "aug_rounds": 2,
         "head_draws": 2,

@@ -121,7 +121,7 @@ def test_a_case_has_a_step_on_random_weights_and_features() -> None:
     case = Case("test_vit", 32, 3, 2)
     backbone = case.backbone(CPU)
     distiller = case.distiller(backbone, bank_images=12, **ONE_BATCH)
-    assert len(distiller.bank.classes) == 3
+    assert len(distiller.classes) == 3
     assert (distiller.method.head_draws, distiller.method.real_batch) == (1, "views")
     assert distiller.method.view_count(3) == 6
     assert 0 < float(distiller.step()) < 2

@@ -64,7 +64,7 @@ def test_a_broken_file_is_an_input_error(tmp_path: Path, content: bytes, words: 
 
 def test_layout_lies_below_the_current_folder() -> None:
     params = read_params(EMBEDDED)
-    assert read_layout(params) == Layout(Path(), "embedded")
+    assert read_layout(params) == Layout(Path(), "embedded", ensembles=frozenset(params.ensembles))
 
 
 def test_a_layout_knows_whose_stages_have_names_of_their_own() -> None:

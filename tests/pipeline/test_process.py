@@ -94,7 +94,7 @@ def test_wrong_settings_are_told_before_the_work_begins(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = Path("params.yaml").read_text(encoding="utf-8")
-    Path("params.yaml").write_text(text.replace("steps: 300", "steps: many"), encoding="utf-8")
+    Path("params.yaml").write_text(text.replace("\nsteps: 100", "\nsteps: many"), encoding="utf-8")
     assert end(monkeypatch, lambda *given: pytest.fail("called"), "digits", "lite0") == 1
     assert capsys.readouterr() == (
         "",

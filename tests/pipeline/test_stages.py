@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from pipeline.whole_runs import leave_out
 from toy_project import (
     BACKBONES,
     COLORS,
     DATASET,
     DISTILLATIONS,
+    ENSEMBLE,
     FIGURES,
     GROUPED,
     LAYOUT,
@@ -68,7 +70,8 @@ def of_all_sources() -> set[Path]:
 def of_all_variants() -> set[Path]:
     """What is made of every distilled set."""
     plain = [CELL(dataset, name) for dataset in (DATASET, GROUPED) for name in BACKBONES]
-    cells = [*plain, CELL(DATASET, SHOWN), *(CELL(DATASET, *variant) for variant in variant_cells())]
+    alone = [CELL(DATASET, SHOWN), CELL(DATASET, ENSEMBLE)]
+    cells = [*plain, *alone, *(CELL(DATASET, *variant) for variant in variant_cells())]
     paths = {path for cell in cells for path in (cell.probe, cell.run("probe"))}
     for cell in cells:
         classes = COLORS if cell.dataset == DATASET else ("landbird", "waterbird")
@@ -77,8 +80,10 @@ def of_all_variants() -> set[Path]:
         paths |= {cell.run("distill"), *(folder / part for folder in sets for part in kept)}
         paths |= {cell.neighbors / part for part in ("features.safetensors", "neighbors.json")}
         for folder in (*sets, cell.neighbors):
-            paths |= {folder / "images" / name / "0.png" for name in classes}
-    return paths
+            count = 2 if cell.variant.startswith("ipc/") else 1
+            paths |= {folder / "images" / name / f"{k}.png" for name in classes for k in range(count)}
+    judged = [CELL(DATASET, source) for source in (BACKBONES[0], ENSEMBLE)]
+    return paths | {path for cell in judged for path in (cell.judged, cell.run("judge"))}
 
 
 def shown() -> set[Path]:
@@ -88,7 +93,7 @@ def shown() -> set[Path]:
         *(LAYOUT.metrics(table) for table in TABLES),
         *(LAYOUT.figure(figure, ".png") for figure in FIGURES),
         *(LAYOUT.figure(figure, ".svg") for figure in PLOTS),
-        *(LAYOUT.figure(figure, ".csv") for figure in ("figure3", "losses")),
+        *(LAYOUT.figure(figure, ".csv") for figure in ("figure3", "figure9", "figure10", "losses")),
     }
 
 
@@ -193,6 +198,8 @@ def test_alignment_of_a_backbone_with_itself_is_complete(project: dict[str, Any]
 
 def test_a_removed_backbone_leaves_no_trace_in_the_tables(project: dict[str, Any]) -> None:
     del project["backbones"]["conv"]
+    leave_out(project, "table9")
+    project["tables"]["table11"]["sources"] = ["vit"]
     write_settings(project)
     run("probe", DATASET, "vit")
     run("tables", "table1")

@@ -209,7 +209,8 @@ def small(method: Callable[..., MethodSettings]) -> MethodSettings:
 
 
 def test_a_bank_of_fewer_rounds_is_the_first_of_the_cached_ones(bench: Bench, small: MethodSettings) -> None:
-    one, two = (bench.distiller(candidate, 0).bank for candidate in varied(small, 9, "real_rounds", [1, 2]))
+    candidates = varied(small, 9, "real_rounds", [1, 2])
+    one, two = (bench.distiller(candidate, 0).members[0].bank for candidate in candidates)
     assert torch.equal(one.views, bench.cache.real_views[:1])
     assert torch.equal(two.views, bench.cache.real_views[:2])
 
