@@ -239,9 +239,6 @@ def test_after_edits_of_method_and_report_dvc_makes_no_features_and_probes_again
         add_a_statement(Path(repo.root_dir, "lgm_core", package).rglob("*.py"))
     compute_fingerprints(repo)
     stale = {name.partition("@")[0] for name in repo.status()}
-    made_again = {
-        stage
-        for stage in STAGES
-        if verb_of(stage) in {"distill", "distill_ipc", "tables", "figures", "report"}
-    }
+    again = {"distill", "distill_ipc", "tables", "figures", "report"}
+    made_again = {stage for stage in STAGES if verb_of(stage) in again}
     assert stale == made_again - {"tables"}  # there are no tables of one's own
