@@ -20,6 +20,9 @@ from stages.probing import probed
 from stages.reading import training_images
 from stages.work import Opened, Work
 
+# What a curve of images per class varies beside the count; the real images are those of the plain curve.
+_STARTS = {"slots", "init"}
+
 
 def main(dataset: str, source: str, variant: str = "") -> None:
     """Evaluate what `source` distilled, and real images it chooses, on all backbones."""
@@ -51,5 +54,7 @@ def _selection(work: Work, own: list[Opened], variant: str) -> Selection | None:
     if not variant:
         return read_json(work.features(own[0].name).baselines)["selection"] if len(own) == 1 else {}
     group, _, name = variant.partition("/")
-    changes = work.params.variants.ipc[name] if group == SEVERAL else {}
-    return selected(work, own[0], changes["ipc"]) if set(changes) == {"ipc"} else None
+    changes = work.params.variants.ipc[name] if group == SEVERAL else None
+    if changes is None or changes.keys() & _STARTS:
+        return None
+    return selected(work, own[0], changes.get("ipc", work.params.method.ipc))
