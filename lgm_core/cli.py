@@ -29,6 +29,8 @@ from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.sources import BackboneSource, DatasetSource
 from lgm_core.images import ImageSet
 from lgm_core.method.recipe import distill as distill_images
+from lgm_core.method.recipe import distill_statistics, image_bank
+from lgm_core.method.statistics import Privacy, added, class_statistics, load_statistics
 from lgm_core.models.catalogue import backbone_row
 from lgm_core.models.cpu.allocator import keep_freed_memory
 from lgm_core.models.frozen import FrozenBackbone
@@ -85,7 +87,9 @@ def _bar(total: int, what: str, unit: str) -> tqdm:
     return tqdm(total=total, desc=what, unit=f" {unit}", dynamic_ncols=True)
 
 
-DATA = click.option("--data", required=True, help="Folder {train,test}/<class>/<image>, or a named source.")
+_DATA_HELP = "Folder {train,test}/<class>/<image>, or a named source."
+DATA = click.option("--data", required=True, help=_DATA_HELP)
+DATA_OR_STATISTICS = click.option("--data", help=_DATA_HELP)
 BACKBONE = click.option(
     "--backbone", required=True, help="A built-in name, timm:<tag> or open_clip:<model>/<weights>."
 )
@@ -99,11 +103,15 @@ SEED = click.option("--seed", default=0, show_default=True, help="Root of all ra
 SETTINGS = click.option("--setting", multiple=True, metavar="KEY=VALUE", help="A setting unlike the paper's.")
 
 
-def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+def _run_options(data: Callable[..., Any] = DATA) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The options of a command that runs a backbone over a data set."""
-    for option in (WORKERS, DEVICE, SEED, DATA_ROOT, CHECKPOINT, SETTINGS, BACKBONE, DATA):
-        command = option(command)
-    return command
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for option in (WORKERS, DEVICE, SEED, DATA_ROOT, CHECKPOINT, SETTINGS, BACKBONE, data):
+            command = option(command)
+        return command
+
+    return add
 
 
 @click.group(help=__doc__)
@@ -114,42 +122,128 @@ def main() -> None:
 
 @main.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the distilled set.")
-@_run_options
+@click.option(
+    "--statistics",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Instead of --data: a file of `lgm statistics`; several add up.",
+)
+@_run_options(data=DATA_OR_STATISTICS)
 @_told
 def distill(
-    data: str, backbone: str, out: Path, setting: tuple[str, ...], checkpoint: str | None, **how: Any
+    data: str | None,
+    files: tuple[Path, ...],
+    backbone: str,
+    out: Path,
+    setting: tuple[str, ...],
+    checkpoint: str | None,
+    **how: Any,
 ) -> None:
-    """Distil the training images of a data set with a backbone.
+    """Distil the training images of a data set, or statistics of them, with a backbone.
 
     An interrupted run goes on when the same command is given again.
     """
-    method = MethodSettings.paper(**_settings(setting))
+    if (data is None) != bool(files):
+        raise InputError("Give either --data or --statistics.")
     source = BackboneSource(backbone, checkpoint)
-    train = load_images(_dataset(data), "train", Path(how["data_root"]))
-    model = _opened(source, method.input_size, how["device"])
     checkpoints = out.parent / f".{out.name}.checkpoints"
-    with _Bars(len(train), method.steps) as bars:
-        found = distill_images(
-            model,
-            train,
-            method,
-            seed=how["seed"],
-            workers=how["workers"],
-            checkpoints=checkpoints,
-            features_done=bars.features.update,
-            step_done=bars.step,
-        )
-    facts = {"dataset": data, "backbone": backbone, "checkpoint": checkpoint, **found.facts}
+    how |= {"checkpoints": checkpoints}
+    given = _settings(setting)
+    found = (
+        _of_statistics(files, source, given, how) if data is None else _of_images(data, source, given, how)
+    )
+    named = data or " + ".join(path.stem for path in files)
+    facts = {"dataset": named, "backbone": backbone, "checkpoint": checkpoint, **found.facts}
     replace(found, facts=facts).save(out)
     shutil.rmtree(checkpoints, ignore_errors=True)
     click.echo(f"{len(found.images)} images in {len(found.classes)} classes: {out / 'images'}")
 
 
+def _of_images(data: str, source: BackboneSource, given: dict[str, Any], how: dict[str, Any]) -> DistilledSet:
+    method = MethodSettings.paper(**given)
+    train = load_images(_dataset(data), "train", Path(how["data_root"]))
+    model = _opened(source, method.input_size, how["device"])
+    with _Bars(len(train), method.steps) as bars:
+        return distill_images(
+            model,
+            train,
+            method,
+            seed=how["seed"],
+            workers=how["workers"],
+            checkpoints=how["checkpoints"],
+            features_done=bars.image,
+            step_done=bars.step,
+        )
+
+
+def _of_statistics(
+    files: tuple[Path, ...], source: BackboneSource, given: dict[str, Any], how: dict[str, Any]
+) -> DistilledSet:
+    statistics = added([load_statistics(path) for path in files])
+    method = MethodSettings.paper(**{"objective": "means", **statistics.views, **given})
+    model = _opened(source, method.input_size, how["device"])
+    with _Bars(0, method.steps) as bars:
+        return distill_statistics(
+            model,
+            statistics,
+            method,
+            seed=how["seed"],
+            checkpoints=how["checkpoints"],
+            step_done=bars.step,
+        )
+
+
+@main.command()
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new .safetensors file.")
+@click.option("--rounds", default=4, show_default=True, help="Augmented views of every image.")
+@click.option("--epsilon", type=float, help="ε of differential privacy, at most 1; needs the next two.")
+@click.option("--delta", type=float, help="δ, well below one over the number of images.")
+@click.option("--norm", type=float, help="R, that features are clipped to; chosen without looking at them.")
+@_run_options()
+@_told
+def statistics(
+    data: str,
+    backbone: str,
+    out: Path,
+    rounds: int,
+    setting: tuple[str, ...],
+    checkpoint: str | None,
+    **how: Any,
+) -> None:
+    """Write the class sums of a data set's features, to distil from without its images.
+
+    With --epsilon, --delta and --norm they are differentially private: clipped, and with Gaussian noise.
+    """
+    if out.exists():
+        raise InputError(f"{out} exists; give a new file.")
+    asked = [how.pop(key) for key in ("epsilon", "delta", "norm")]
+    if None in asked and asked != [None, None, None]:
+        raise InputError("--epsilon, --delta and --norm go together.")
+    privacy = None if None in asked else Privacy(*asked)
+    method = MethodSettings.paper(**_settings(setting))
+    train = load_images(_dataset(data), "train", Path(how["data_root"]))
+    model = _opened(BackboneSource(backbone, checkpoint), method.input_size, how["device"])
+    with _bar(len(train), "features", "images") as bar:
+        bank = image_bank(
+            model,
+            train,
+            method,
+            seed=how["seed"],
+            real_rounds=rounds,
+            workers=how["workers"],
+            progress=bar.update,
+        )
+    found = class_statistics(bank, model, method, privacy)
+    found.save(out)
+    click.echo(f"{len(found.classes)} classes, {int(found.counts.sum())} images: {out}")
+
+
 class _Bars:
-    """Progress of the features, and then of the steps, which begin when the features are there."""
+    """Progress of the features, if there are any to make, and then of the steps."""
 
     def __init__(self, images: int, steps: int) -> None:
-        self.features = _bar(images, "features", "images")
+        self.features = _bar(images, "features", "images") if images else None
         self.steps = steps
         self.distilled: tqdm | None = None
 
@@ -160,10 +254,16 @@ class _Bars:
         for bar in filter(None, (self.features, self.distilled)):
             bar.close()
 
+    def image(self, count: int) -> None:
+        """Count images that became features."""
+        if self.features is not None:
+            self.features.update(count)
+
     def step(self, step: int, loss: float) -> None:
         """Show the loss of a step."""
         if self.distilled is None:
-            self.features.close()
+            if self.features is not None:
+                self.features.close()
             self.distilled = _bar(self.steps, "distill", "steps")
         self.distilled.set_postfix(loss=f"{loss:.4f}", refresh=False)
         self.distilled.update(step + 1 - self.distilled.n)
@@ -173,7 +273,7 @@ class _Bars:
 @click.option(
     "--images", required=True, type=click.Path(path_type=Path), help="A distilled set, or class folders."
 )
-@_run_options
+@_run_options()
 @_told
 def probe(
     images: Path, data: str, backbone: str, setting: tuple[str, ...], checkpoint: str | None, **how: Any
@@ -212,9 +312,14 @@ def export(images: Path, out: Path, title: str | None) -> None:
     data = str(found.facts["dataset"])
     backbone = str(found.facts["backbone"])
     row = backbone_row(BackboneSource(backbone, found.facts.get("checkpoint")))
-    facts = {"dataset": title or Path(data).name, "backbone": backbone}
-    named = replace(found, facts={**facts, "settings": found.facts.get("method", {})})
-    terms = dataset_license(_dataset(data))
+    facts = {
+        "dataset": title or Path(data).name,
+        "backbone": backbone,
+        "settings": found.facts.get("method", {}),
+    }
+    named = replace(found, facts={**facts, "statistics": found.facts.get("statistics")})
+    owned = found.facts.get("statistics") is not None
+    terms = "those of the images' owners" if owned else dataset_license(_dataset(data))
     export_distilled(out, named, data_card(named, {}, image_terms=terms, weight_terms=row.license))
     click.echo(f"{len(found.images)} images in {len(found.classes)} classes: {out}")
 

@@ -14,6 +14,8 @@ def explained(error: InputError) -> str:
     """The message for someone who runs the pipeline."""
     if isinstance(error, SettingError) and error.key in _MACHINE:
         return f"LGM_{error.key.upper()} {str(error).removeprefix(error.key + ' ')}"
+    if isinstance(error, SettingError) and error.key.startswith("--"):
+        return str(error)
     if isinstance(error, SettingError | KeyFaultError):
         shown = " The files in suites/ show every key." if _misses_keys(error) else ""
         return f"{PARAMS_FILE}: {error}{shown}"

@@ -1,10 +1,11 @@
-"""From images to a distilled set in one call."""
+"""From images, or from statistics of them, to a distilled set in one call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -17,8 +18,9 @@ from lgm_core.foundation.seeds import derive_seed
 from lgm_core.images import ImageSet, squares
 from lgm_core.method.distiller import Distiller, Member
 from lgm_core.method.identity import run_facts
-from lgm_core.method.real import real_bank
+from lgm_core.method.real import RealBank, real_bank
 from lgm_core.method.resuming import Checkpoints, Keeper
+from lgm_core.method.statistics import ClassStatistics, statistics_bank
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import (
     CLUSTERS,
@@ -62,18 +64,70 @@ def distill(
         InputError: if a setting or an image cannot be used.
     """
     backbones = [backbone] if isinstance(backbone, FrozenBackbone) else list(backbone)
-    spec = FeatureSettings(method.resolution, method.input_size, method.augment, real_rounds, 0, _CENTERED)
-    how = {"seed": seed, "workers": workers, "progress": features_done}
-    caches = [extract_train(one, train, spec, **how) for one in backbones]
+    how = {"seed": seed, "real_rounds": real_rounds, "workers": workers, "progress": features_done}
+    caches = [_train_features(one, train, method, **how) for one in backbones]
     slots, start = _clustered(caches[0], train, method, seed)
     members = [
         Member(one, real_bank(cache, method, slots), str(number))
         for number, (one, cache) in enumerate(zip(backbones, caches, strict=True))
     ]
+    return _distilled(members, method, seed, checkpoints, step_done, start)
+
+
+def distill_statistics(
+    backbone: FrozenBackbone,
+    statistics: ClassStatistics,
+    method: MethodSettings,
+    *,
+    seed: int = 0,
+    checkpoints: Path | None = None,
+    step_done: Callable[[int, float], None] = lambda step, loss: None,
+) -> DistilledSet:
+    """Distil class sums and counts that the images' owners wrote; nobody hands over an image.
+
+    Args:
+        backbone: that the statistics are of.
+        statistics: of one owner, or :func:`added`.
+        method: with the objective `means`, and the settings of views that the statistics were made with.
+        seed, checkpoints, step_done: as for :func:`distill`.
+
+    Raises:
+        InputError: if method or backbone do not fit the statistics.
+    """
+    member = Member(backbone, statistics_bank(statistics, backbone, method), "0")
+    result = _distilled([member], method, seed, checkpoints, step_done)
+    told = {"images": int(statistics.counts.sum()), "owners": list(statistics.owners)}
+    return replace(result, facts={**result.facts, "statistics": told})
+
+
+def _distilled(
+    members: list[Member],
+    method: MethodSettings,
+    seed: int,
+    checkpoints: Path | None,
+    step_done: Callable[[int, float], None],
+    start: Tensor | None = None,
+) -> DistilledSet:
     distiller = Distiller(members, method, seed=derive_seed(seed, "distill"), start=start)
     result = run_with_checkpoints(distiller, checkpoints, step_done)
-    made = {"method": asdict(method), "seed": seed, "versions": versions()}
-    return replace(result, facts=made)
+    return replace(result, facts={"method": asdict(method), "seed": seed, "versions": versions()})
+
+
+def image_bank(backbone: FrozenBackbone, train: ImageSet, method: MethodSettings, **how: Any) -> RealBank:
+    """The real side of a distillation: features of views of the training images.
+
+    Args:
+        backbone, train, method: as for :func:`distill`.
+        how: its `seed`, `real_rounds` and `workers`, and `progress`, told how many images were done.
+    """
+    return real_bank(_train_features(backbone, train, method, **how), method)
+
+
+def _train_features(
+    backbone: FrozenBackbone, train: ImageSet, method: MethodSettings, *, real_rounds: int, **how: Any
+) -> FeatureCache:
+    spec = FeatureSettings(method.resolution, method.input_size, method.augment, real_rounds, 0, _CENTERED)
+    return extract_train(backbone, train, spec, **how)
 
 
 def _clustered(

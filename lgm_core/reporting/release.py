@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from lgm_core.distilled import EXPORTED_IMAGES, TENSORS, DistilledSet, picture_names
 from lgm_core.foundation.errors import InputError
@@ -101,10 +102,36 @@ def data_card(
         count=len(distilled.images),
         side=distilled.images.shape[-1],
         classes=len(distilled.classes),
+        origin=_origin(facts.get("statistics")),
         names=", ".join(titles[:_NAMED]) + (", …" if len(titles) > _NAMED else ""),
         accuracies="\n".join(rows) or "| not measured | – | – | – | – | – |",
         spread=spread,
         settings="\n".join(f"| {key} | `{value}` |" for key, value in sorted(facts["settings"].items())),
         image_terms=image_terms,
         weight_terms=weight_terms,
+    )
+
+
+def _origin(statistics: Mapping[str, Any] | None) -> str:
+    """What was read of the real images, and what that promises their owners."""
+    if statistics is None:
+        return "Distilled from the images themselves; the distilled ones promise nothing about their privacy."
+    owners = statistics["owners"]
+    files = "one file" if len(owners) == 1 else f"{len(owners)} files"
+    lines = [
+        f"Distilled from class sums of features of {statistics['images']} images, in {files}; "
+        "the images themselves were not read.",
+        *(f"- File {number}: {_promise(owner)}" for number, owner in enumerate(owners, 1)),
+    ]
+    return "\n".join(lines)
+
+
+def _promise(owner: Mapping[str, float]) -> str:
+    if not owner:
+        return "exact sums, no promise of privacy."
+    return (
+        f"(ε = {owner['epsilon']:g}, δ = {owner['delta']:g})-differentially private for the exchange of one "
+        f"image of a class by another: features clipped to norm R = {owner['norm']:g}, and Gaussian noise of "
+        "standard deviation (2R/n)·√(2 ln(1.25/δ))/ε in a class mean of n images. Counts and class names are "
+        "not protected."
     )

@@ -82,6 +82,58 @@ def test_a_set_is_exported_with_a_card(photos: Path, distilled: Path) -> None:
     assert "not measured" in card
 
 
+def test_statistics_of_two_owners_become_a_set_without_their_images(photos: Path, tmp_path: Path) -> None:
+    for split in ("one", "two"):
+        for color in COLORS:
+            (tmp_path / split / "train" / color).mkdir(parents=True)
+            (tmp_path / split / "test" / color).mkdir(parents=True)
+            (tmp_path / split / "test" / color / "0.png").symlink_to(photos / f"photos/test/{color}/0.png")
+    for color in COLORS:
+        for number, picture in enumerate(sorted((photos / "photos/train" / color).iterdir())):
+            owner = "one" if number < 2 else "two"
+            (tmp_path / owner / "train" / color / picture.name).symlink_to(picture)
+    model = ("--backbone", "timm:test_vit", "--checkpoint", str(photos / "vit.pth"), "--device", "cpu")
+    sizes = given(("input_size=32", "resolution=36"))
+    for owner in ("one", "two"):
+        where = ("--data", str(tmp_path / owner), "--out", str(tmp_path / f"{owner}.safetensors"))
+        result = lgm("statistics", *where, *model, *sizes, "--rounds", "2")
+        assert result.exit_code == 0, result.output
+        assert lgm("statistics", *where, *model, *sizes).exit_code == 1
+    files = [part for owner in ("one", "two") for part in ("--statistics", f"{tmp_path}/{owner}.safetensors")]
+    out = ("--out", str(tmp_path / "set"))
+    result = lgm("distill", *files, *out, *model, *given(("steps=3", "aug_rounds=1", "growth_interval=1")))
+    assert result.exit_code == 0, result.output
+    found = load_distilled(tmp_path / "set")
+    assert found.facts["statistics"] == {"images": 18, "owners": [{}, {}]}
+    assert (found.facts["method"]["objective"], found.facts["method"]["resolution"]) == ("means", 36)
+    result = lgm("export", "--images", str(tmp_path / "set"), "--out", str(tmp_path / "release"))
+    assert result.exit_code == 0, result.output
+    card = (tmp_path / "release/README.md").read_text(encoding="utf-8")
+    assert "class sums of features of 18 images, in 2 files" in card
+    assert "those of the images' owners" in card
+
+
+def test_too_few_images_for_a_promise_and_half_a_promise_are_one_message(
+    photos: Path, tmp_path: Path
+) -> None:
+    where = ("--data", str(photos / "photos"), "--out", str(tmp_path / "some.safetensors"))
+    model = ("--backbone", "timm:test_vit", "--checkpoint", str(photos / "vit.pth"), "--device", "cpu")
+    asked = (*where, *model, *given(("input_size=32", "resolution=36")), "--epsilon", "1", "--delta", "0.1")
+    result = lgm("statistics", *asked)
+    assert (result.exit_code, "go together" in result.output) == (1, True)
+    result = lgm("statistics", *asked, "--norm", "5")
+    assert result.exit_code == 1
+    assert "'blue' has 6" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_or_statistics_are_given_not_both(photos: Path, tmp_path: Path) -> None:
+    model = ("--backbone", "timm:test_vit", "--out", str(tmp_path / "set"))
+    assert "either --data or --statistics" in lgm("distill", *model).output
+    both = ("--data", str(photos / "photos"), "--statistics", "some.safetensors")
+    assert "either --data or --statistics" in lgm("distill", *model, *both).output
+
+
 def test_check_counts_what_is_there_and_names_what_is_missing(photos: Path) -> None:
     data = ("--data", str(photos / "photos"))
     there = lgm("check", *data, "--backbone", "timm:test_vit", "--checkpoint", str(photos / "vit.pth"))
