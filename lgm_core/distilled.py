@@ -64,27 +64,29 @@ class DistilledSet:
     losses: tuple[float, ...] = ()
 
     def labels_in(self, classes: tuple[str, ...]) -> Int[Tensor, " n"]:
-        """The labels as positions in a data set's classes.
+        """The labels as positions in a data set's classes, which are matched by name, in whatever order.
+
+        A class may also be named as its folder in an export is, `3_dog`.
 
         Raises:
-            InputError: if the classes differ, or a class has no image; their order may differ only where the
-                set came as bare folders, which have none.
+            InputError: if the classes differ, or a class has no image.
         """
         absent = sorted({*range(len(self.classes))} - {*self.labels.tolist()})
         if absent:
             raise InputError(f"The set has no image of {self.classes[absent[0]]!r}; it needs one per class.")
         if self.classes == classes:
             return self.labels
-        only_here = sorted({*self.classes} - {*classes})
-        only_there = sorted({*classes} - {*self.classes})
-        if only_here or only_there or self.facts:
+        folders = class_folders(classes)
+        names = folders if {*self.classes} == {*folders} else list(classes)
+        only_here = sorted({*self.classes} - {*names})
+        only_there = sorted({*names} - {*self.classes})
+        if only_here or only_there:
             raise InputError(
-                f"The set has the classes {list(self.classes[:5])} …, the data set {list(classes[:5])} …; "
-                f"only in the set: {only_here[:5]}, only in the data set: {only_there[:5]}. "
-                "Content and order have to agree."
+                f"The set has {len(self.classes)} classes, the data set {len(classes)}; only in the set: "
+                f"{only_here[:5]}, only in the data set: {only_there[:5]}. Classes are matched by name, so "
+                "the names have to agree."
             )
-        places = torch.tensor([classes.index(name) for name in self.classes])
-        return places[self.labels]
+        return torch.tensor([names.index(name) for name in self.classes])[self.labels]
 
     def pictures(self) -> list[str]:
         """Name of the picture of every image below the set's folder."""
@@ -134,7 +136,8 @@ def load_distilled(path: str | Path) -> DistilledSet:
         path: the folder.
 
     Returns:
-        Images, labels, class names and facts. Bare class folders are numbered in sorted order.
+        Images, labels, class names and facts. Bare class folders are numbered in sorted order;
+        :meth:`DistilledSet.labels_in` finds them by name.
 
     Raises:
         InputError: if there is no set, or it is damaged.

@@ -27,13 +27,14 @@ def main(dataset: str, source: str, folder: str) -> None:
     check_cell(params, dataset, source)
     layout = read_layout(params)
     cell = layout.cell(dataset, source)
-    row = backbone_row(params.backbone(source))
+    members = params.members(source)
+    rows = {name: backbone_row(params.backbone(name)) for name in members}
     facts = {
         "dataset": dataset,
-        "backbone": source,
+        "backbone": " + ".join(members),
         "settings": {
             "source": params.datasets[dataset].source,
-            "weights": f"{row.library}:{row.tag}",
+            "weights": ", ".join(f"{row.library}:{row.tag}" for row in rows.values()),
             "normalization": params.normalization,
             "seed": params.seed,
             **asdict(with_overrides(params.method, read_json(cell.overrides))),
@@ -41,16 +42,18 @@ def main(dataset: str, source: str, folder: str) -> None:
     }
     distilled = replace(load_distilled(cell.distilled), facts=facts)
     results = Results(layout)
+    chooser = next(iter(members))
     accuracies = {
         target: Measured(
             probe=results.transfer(dataset, source, target),
             nearest=results.transfer(dataset, source, target, measure="nearest_neighbor"),
-            real=results.transfer(dataset, source, target, training_set=CENTROIDS),
+            real=results.transfer(dataset, chooser, target, training_set=CENTROIDS),
             whole=results.best_of_all_images(dataset, target),
         )
-        for target in dict.fromkeys((source, *params.backbones))
+        for target in dict.fromkeys((*members, *params.backbones))
     }
-    terms = {"image_terms": dataset_license(params.datasets[dataset]), "weight_terms": row.license}
+    weight_terms = "; ".join(dict.fromkeys(row.license for row in rows.values()))
+    terms = {"image_terms": dataset_license(params.datasets[dataset]), "weight_terms": weight_terms}
     spread = spread_note(params.distillations)
     card = data_card(distilled, accuracies, spread=spread, class_titles=class_titles(), **terms)
     export_distilled(Path(folder), distilled, card)

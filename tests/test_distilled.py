@@ -166,16 +166,30 @@ def test_a_file_that_is_no_set_of_labelled_images_is_refused(
 
 
 @pytest.mark.parametrize(
-    "other", [("dog", "cat"), ("cat", "fox"), ("cat",), ("cat", "dog", "fox"), ("Cat", "dog")], ids="-".join
+    "other",
+    [("cat", "fox"), ("cat",), ("cat", "dog", "fox"), ("Cat", "dog"), ("0_cat", "1_dog")],
+    ids="-".join,
 )
-def test_other_classes_or_another_order_are_refused(folder: Path, other: tuple[str, ...]) -> None:
+def test_other_classes_are_refused_and_named(folder: Path, other: tuple[str, ...]) -> None:
     distilled().save(folder)
     found = load_distilled(folder)
     assert torch.equal(found.labels_in(CLASSES), found.labels)
-    with pytest.raises(InputError, match=r"Content and order have to agree\.$") as caught:
+    with pytest.raises(InputError, match=r"the names have to agree\.$") as caught:
         found.labels_in(other)
-    assert str(list(CLASSES)) in str(caught.value)
-    assert str(list(other)) in str(caught.value)
+    assert f"only in the set: {sorted({*CLASSES} - {*other})}" in str(caught.value)
+    assert f"only in the data set: {sorted({*other} - {*CLASSES})}" in str(caught.value)
+
+
+def test_classes_in_another_order_are_found_by_name(folder: Path) -> None:
+    distilled().save(folder)
+    turned = load_distilled(folder).labels_in(("dog", "cat"))
+    assert turned.tolist() == (1 - distilled().labels).tolist()
+
+
+def test_numbered_folders_of_an_export_are_found_by_name() -> None:
+    # ("dog", "cat") lies in the folders 0_dog and 1_cat.
+    bare = replace(distilled(), classes=("0_dog", "1_cat"), facts={})
+    assert torch.equal(bare.labels_in(("dog", "cat")), bare.labels)
 
 
 def test_a_stage_that_needs_other_classes_says_how_to_distil_again(folder: Path) -> None:

@@ -39,7 +39,7 @@ def _judged(results: Results, dataset: str, source: str, compared: Compared) -> 
     cells: Grid = {}
     for row in (*SETS, PROTOTYPES):
         same = mean(row, own)
-        cells[row] = {SAME: same, **_ranked(same.mean, random, full, whole)}
+        cells[row] = {SAME: same, **ranked(same.mean, random, full, whole)}
         if row == PROTOTYPES:
             continue
         if others:
@@ -70,8 +70,15 @@ def _targets(source: str, compared: Compared) -> tuple[tuple[str, ...], tuple[st
     return own, tuple(name for name in compared.backbones if name not in own)
 
 
-def _ranked(accuracy: float, random: float, full: float, whole: float) -> dict[str, Value]:
-    """Share of all images, IOR, HLR and LRS of an accuracy in percent."""
+def ranked(accuracy: float, random: float, full: float, whole: float) -> dict[str, Value]:
+    """Share of all images, IOR, HLR and LRS of an accuracy in percent.
+
+    Args:
+        accuracy: of a probe on the set.
+        random: on as many random images.
+        full: on all images.
+        whole: the better of that and of ridge regression on all images, which the share is of.
+    """
     improvement = improvement_over_random(accuracy, random)
     recovery = hard_label_recovery(accuracy, full)
     found = {IOR: Value(improvement), HLR: Value(recovery)}
