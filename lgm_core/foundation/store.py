@@ -204,7 +204,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header[CHECKSUM_KEY] = checksum(stored, header)
     with replacing(path) as temporary:
+        temporary.touch()
+        usual = temporary.stat().st_mode
         save_file(stored, temporary, metadata={_HEADER_KEY: json.dumps(header, sort_keys=True)})
+        temporary.chmod(usual)  # the library's own lets nobody else read it
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

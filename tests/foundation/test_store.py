@@ -266,3 +266,9 @@ def test_png_does_not_touch_the_image(tmp_path: Path) -> None:
     before = image.detach().clone()
     write_png(tmp_path / "image.png", image)
     assert torch.equal(image.detach(), before)
+
+
+def test_files_of_tensors_may_be_read_by_whom_any_other_file_may(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "some.safetensors", {"one": torch.zeros(1)}, {})
+    (tmp_path / "other").touch()
+    assert (tmp_path / "some.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
