@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lgm_core.evaluation.selection import select_baselines, select_centroids, select_neighbors, select_random
+from lgm_core.evaluation.selection import (
+    select_baselines,
+    select_centroids,
+    select_further,
+    select_herding,
+    select_k_center,
+    select_neighbors,
+    select_random,
+)
 from lgm_core.features.cache import FeatureCache
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.seeds import named_generator
@@ -101,9 +109,12 @@ def test_too_few_images_name_the_class_and_its_number(baseline: str) -> None:
             select_random(labels, CLASSES, 3, torch.Generator())
 
 
-def _cache() -> FeatureCache:
-    features, labels = _data()
-    return FeatureCache(CLASSES, features, labels, features, labels, features[None], features[None])
+def _cache(
+    features: Tensor | None = None, labels: Tensor | None = None, classes: tuple[str, ...] = CLASSES
+) -> FeatureCache:
+    if features is None or labels is None:
+        features, labels = _data()
+    return FeatureCache(classes, features, labels, features, labels, features[None], features[None])
 
 
 def test_baselines_are_the_centroids_and_named_random_draws() -> None:
@@ -118,3 +129,48 @@ def test_baselines_are_the_centroids_and_named_random_draws() -> None:
 def test_more_draws_do_not_change_the_first_ones() -> None:
     few, many = (select_baselines(_cache(), 1, draws=draws, seed=0)["random"] for draws in (2, 5))
     assert many[:2] == few
+
+
+# Further selections
+
+
+def test_herding_keeps_the_mean_of_what_it_chose_near_the_class_mean() -> None:
+    # Mean μ = 4. w = 4: the largest 4z is 10. w = 4 + 4 - 10 = -2: the largest -2z is 0 (z = 0).
+    # w = -2 + 4 - 0 = 2: the largest 2z that is left is 5.
+    features = torch.tensor([[0.0], [1], [10], [5]])
+    chosen = select_herding(features, torch.zeros(4, dtype=torch.long), ("cat",), 3)
+    assert chosen.tolist() == [2, 0, 3]
+
+
+def test_k_center_begins_at_the_mean_and_goes_where_it_is_farthest() -> None:
+    # Mean 5: image 3. Distances 5, 4, 5, -: the first of the farthest, 0. Then 10 is 5 from 5.
+    features = torch.tensor([[0.0], [1], [10], [5], [9]])
+    chosen = select_k_center(features, torch.zeros(5, dtype=torch.long), ("cat",), 4)
+    assert chosen.tolist() == [3, 0, 2, 1]
+
+
+def test_medoids_are_the_images_nearest_to_the_centres_of_clusters() -> None:
+    features = torch.tensor([[0.0], [1], [2], [10], [11], [12], [13]])
+    labels = torch.zeros(7, dtype=torch.long)
+    cache = _cache(features, labels, ("cat",))
+    found = select_further(cache, 2, seed=0)
+    assert found["medoids"] == [[4, 1]]
+    assert set(found) == {"herding", "medoids", "k_center"}
+
+
+@given(st.integers(0, 10_000), st.integers(1, 6))
+def test_further_selections_are_different_images_class_by_class(seed: int, ipc: int) -> None:
+    features, labels = _data(seed=seed)
+    for name, (numbers,) in select_further(_cache(features, labels, CLASSES), ipc, seed=seed).items():
+        assert labels[numbers].tolist() == [label for label in range(3) for _ in range(ipc)], name
+        assert len({*numbers}) == 3 * ipc, name
+
+
+def test_neighbors_of_several_backbones_have_the_highest_mean_similarity() -> None:
+    synthetic = torch.tensor([[1.0, 0.0]])
+    first = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+    second = torch.tensor([[0.0, 1.0], [0.8, 0.6], [1.0, 0.0]])
+    labels, of = torch.zeros(3, dtype=torch.long), torch.zeros(1, dtype=torch.long)
+    assert select_neighbors([(synthetic, first)], of, labels).tolist() == [0]
+    # Mean cosines: 0.5, 0.8, 0.5.
+    assert select_neighbors([(synthetic, first), (synthetic, second)], of, labels).tolist() == [1]

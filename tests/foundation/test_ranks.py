@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -89,43 +90,74 @@ def test_a_rank_that_does_not_answer_is_an_error_that_says_so(
         asking[what]()
 
 
-def _bank() -> RealBank:
-    generator = torch.Generator().manual_seed(1)
-    return RealBank(torch.randn(2, 40, WIDTH, generator=generator), torch.arange(40) % len(CLASSES), CLASSES)
+def _bank(seed: int = 1, ipc: int = 1, *, clusters: bool = False) -> RealBank:
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(40) % len(CLASSES)
+    slots = labels * ipc + torch.arange(40) // len(CLASSES) % ipc if clusters else None
+    return RealBank(torch.randn(2, 40, WIDTH, generator=generator), labels, CLASSES, slots)
+
+
+def _members(backbones: list[FrozenBackbone], method: MethodSettings) -> list[Member]:
+    clusters = method.slots == "clusters"
+    banks = [_bank(1 + number, method.ipc, clusters=clusters) for number in range(len(backbones))]
+    pairs = zip(backbones, banks, strict=True)
+    return [Member(net, bank, f"net {number}", 1.0 + number) for number, (net, bank) in enumerate(pairs)]
+
+
+RIDGE = {"objective": "ridge", "ridge_penalty": 1.0, "ridge_temperature": 0.0}
+RUNS: dict[str, tuple[int, dict[str, Any]]] = {
+    "gradient": (1, {"real_batch": 16}),
+    "head bank": (1, {"head_bank": 5, "real_batch": "all"}),
+    "clusters": (1, {"ipc": 2, "slots": "clusters"}),
+    "means": (1, {"objective": "means", "ipc": 2}),
+    "ridge": (1, {**RIDGE, "ipc": 2}),
+    "ensemble": (3, {}),
+    "ensemble of ridge": (2, RIDGE),
+}
+"""Name → how many backbones distil together, and what differs in the method."""
 
 
 def _distil_rank(
-    rank: int, world: int, rendezvous: str, backbone: FrozenBackbone, method: MethodSettings, folder: str
+    rank: int,
+    world: int,
+    rendezvous: str,
+    backbones: list[FrozenBackbone],
+    methods: dict[str, MethodSettings],
+    folder: str,
 ) -> None:
     torch.set_num_threads(1)
     with join_ranks(rank, world, rendezvous, CPU):
-        result = Distiller(Member(backbone, _bank()), method, seed=3, ranks=own_ranks()).run()
-        torch.save((result.images, result.losses), Path(folder) / f"{rank}.pt")
+        for name, method in methods.items():
+            members = _members(backbones[: RUNS[name][0]], method)
+            result = Distiller(members, method, seed=3, ranks=own_ranks()).run()
+            torch.save((result.images, result.losses), Path(folder) / f"{name} {rank}.pt")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
-def test_ranks_distil_what_one_process_distils(
+def test_ranks_distil_what_one_process_distils_with_every_objective_and_together(
     world: int,
     method: Callable[..., MethodSettings],
     tiny_backbone: Callable[..., FrozenBackbone],
     tmp_path: Path,
 ) -> None:
-    settings = method(
-        steps=20, growth_interval=4, resolution=16, input_size=12, aug_rounds=3, head_draws=2,
-        real_batch=16, learning_rate=0.002,
-    )  # fmt: skip
-    backbone = tiny_backbone(WIDTH)
-    alone = Distiller(Member(backbone, _bank()), settings, seed=3).run()
-    spawn_ranks(_distil_rank, world, (backbone, settings, str(tmp_path)))
-    results: list[tuple[Tensor, tuple[float, ...]]] = [
-        torch.load(tmp_path / f"{rank}.pt") for rank in range(world)
-    ]
-    torch.testing.assert_close(results[0][0], alone.images, rtol=0, atol=1e-4)
-    for images, losses in results:
-        assert losses == results[0][1]
-        assert losses == pytest.approx(alone.losses, abs=1e-5)
-        assert len(images) <= len(CLASSES)
+    backbones = [tiny_backbone(WIDTH, seed=seed) for seed in range(3)]
+    base = {"steps": 12, "growth_interval": 4, "resolution": 16, "input_size": 12, "aug_rounds": 3}
+    base |= {"head_draws": 2, "learning_rate": 0.002}
+    methods = {name: method(**{**base, **changes}) for name, (_, changes) in RUNS.items()}
+    spawn_ranks(_distil_rank, world, (backbones, methods, str(tmp_path)))
+    for name, settings in methods.items():
+        alone = Distiller(_members(backbones[: RUNS[name][0]], settings), settings, seed=3).run()
+        results: list[tuple[Tensor, tuple[float, ...]]] = [
+            torch.load(tmp_path / f"{name} {rank}.pt") for rank in range(world)
+        ]
+        torch.testing.assert_close(
+            results[0][0], alone.images, rtol=0, atol=1e-4, msg=lambda told, name=name: f"{name}: {told}"
+        )
+        for rank, (images, losses) in enumerate(results):
+            assert losses == results[0][1], name
+            assert losses == pytest.approx(alone.losses, abs=1e-5), name
+            assert rank == 0 or len(images) < len(alone.images), name
 
 
 def _end(rank: int, world: int, rendezvous: str, how: str, folder: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -113,6 +114,26 @@ def test_it_is_the_recipe_by_hand(changes: dict[str, object], images: ImageSet) 
         Member(backbone, real_bank(cache, method)), method, seed=derive_seed(5, "distill")
     ).run()
     assert_same(distill(backbone, images, method, seed=5, real_rounds=2), by_hand)
+
+
+def test_several_backbones_distil_together(images: ImageSet) -> None:
+    nets = [own_backbone(0), own_backbone(1)]
+    told: list[int] = []
+    found = distill(nets, images, METHOD, seed=4, real_rounds=2, features_done=told.append)
+    assert sum(told) == 2 * 12
+    alone = distill(nets[0], images, METHOD, seed=4, real_rounds=2)
+    assert not torch.equal(found.images, alone.images)
+    same = distill(nets[:1], images, METHOD, seed=4, real_rounds=2)
+    assert_same(same, alone)
+
+
+@pytest.mark.parametrize("changes", [{"slots": "clusters"}, {"init": "real"}], ids=["slots", "real"])
+def test_clusters_and_real_starts_are_made_on_the_way(changes: dict[str, Any], images: ImageSet) -> None:
+    method = replace(METHOD, ipc=2, **changes)
+    found = distill(own_backbone(), images, method, seed=4, real_rounds=2)
+    assert found.images.shape == (6, 3, 16, 16)
+    assert found.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert_same(distill(own_backbone(), images, method, seed=4, real_rounds=2), found)
 
 
 def test_progress_of_features_and_steps_is_told(images: ImageSet, whole: DistilledSet) -> None:
