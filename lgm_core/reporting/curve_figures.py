@@ -76,8 +76,8 @@ def rounds_data(
 # Figure 9
 
 
-def _label(changes: dict[str, Any]) -> str:
-    """What a line of distilled sets is called: by the settings that its points share."""
+def line_of(changes: dict[str, Any]) -> str:
+    """What the line of distilled sets that a variant is a point of is called: by the settings it shares."""
     told = [f"{key} {value}" for key, value in changes.items() if key not in _NOT_IN_NAMES]
     return ", ".join(["distilled", *told])
 
@@ -102,7 +102,7 @@ def _ipc_lines(
     real: dict[str, dict[float, Value]] = {name: {} for name in _REAL}
     for variant, changes in params.variants.ipc.items():
         count = float(changes["ipc"])
-        distilled.setdefault(_label(changes), {})[count] = mean(variant)
+        distilled.setdefault(line_of(changes), {})[count] = mean(variant)
         if results.has_real_sets(dataset, source, f"{SEVERAL}/{variant}"):
             for name in _REAL:
                 real[name][count] = mean(variant, name)

@@ -18,6 +18,7 @@ from lgm_core.reporting.curve_figures import (
     draw_rounds,
     draw_seconds,
     ipc_data,
+    line_of,
     rounds_data,
     seconds_data,
 )
@@ -227,9 +228,14 @@ def check_figures(params: Params) -> None:
     for key, (given, name, needed) in shown_alone.items():
         title = f"Figure {name.removeprefix('figure')}"
         check_shown_alone(key, given, title, bool(shown_datasets(name, params)), needed=needed)
+    known: set[tuple[str, int]] = set()
     for name, changes in params.variants.ipc.items():
         if "ipc" not in changes:
             raise SettingError(f"variants.ipc.{name}", changes, "settings with ipc among them")
+        point = (line_of(changes), changes["ipc"])
+        if point in known:
+            raise SettingError(f"variants.ipc.{name}", changes, "another ipc than the line's other points")
+        known.add(point)
 
 
 def shown_datasets(name: str, params: Params) -> tuple[str, ...]:
