@@ -2,9 +2,10 @@
 
 A quarter of the training images is held out and probed on; the rest is distilled from, again and again from
 other draws. Compared are one and eight heads, each with a batch of 100 real images and with the whole bank,
-at equal time (its own measured time per step says how many steps each makes); or, with --vary, values of
-one setting at the method's own steps. Writes docs/variance.{csv,png}, with --vary
-docs/variance_<setting>.{csv,png}, and prints a table.
+at equal time (its own measured time per step says how many steps each makes); with --vary, values of one
+setting at the method's own steps; or, with --variants, the suite's own settings and its variants of a group,
+such as `recipes`. Writes docs/variance.{csv,png}, with --vary docs/variance_<setting>.{csv,png}, with
+--variants docs/variance_<suite>_<group>.{csv,png}, and prints a table.
 """
 
 from __future__ import annotations
@@ -33,7 +34,15 @@ from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.reporting.plots import color_and_marker
 from lgm_core.settings.checks import integer
 from lgm_core.settings.evaluation import ProbeSettings
-from lgm_core.settings.method import NO_AUGMENTATION, WHOLE_BANK, MethodSettings, with_overrides
+from lgm_core.settings.method import (
+    CLUSTERS,
+    GRADIENT,
+    NO_AUGMENTATION,
+    REAL,
+    WHOLE_BANK,
+    MethodSettings,
+    with_overrides,
+)
 from lgm_core.settings.params import Params
 from stages.backbones import opened
 from stages.machine import read_machine
@@ -143,8 +152,11 @@ class Bench:
 
 
 def at_equal_time(bench: Bench, method: MethodSettings, rounds: int, seconds: float) -> list[Candidate]:
-    """The four ways, each with as many steps as fit into the time, growing at the same shares of them."""
-    ways = [Candidate(name, replace(method, **changes), rounds) for name, changes in WAYS.items()]
+    """The four ways to match gradients, each with as many steps as fit into the time, growing at the same
+    shares of them.
+    """
+    heads = with_overrides(method, {"objective": GRADIENT})
+    ways = [Candidate(name, replace(heads, **changes), rounds) for name, changes in WAYS.items()]
     trials = {}
     for way in ways:
         whole = replace(way, method=replace(way.method, pyramid_start=method.resolution))
@@ -170,6 +182,30 @@ def varied(method: MethodSettings, rounds: int, key: str, values: Sequence[Any])
         raise SettingError(ROUNDS, values, "no values, for without augmentation all rounds are the same")
     check = integer(1)
     return [Candidate(f"{key} {value}", method, check(value, key)) for value in values]
+
+
+def variants(settings: Params, dataset: str, group: str) -> list[Candidate]:
+    """The method as the settings have it, and its variants of a group.
+
+    Raises:
+        InputError: if there is no such group, it is empty, or a variant needs more than the method's images.
+    """
+    groups = settings.variants.groups
+    if group not in groups or not groups[group]:
+        raise SettingError(
+            "--variants", group, f"one of {', '.join(name for name in groups if groups[name])}"
+        )
+    named = {
+        name: settings.variant(f"{group}/{name}", settings.dataset_overrides.get(dataset))
+        for name in groups[group]
+    }
+    for name, method in named.items():
+        if method.slots == CLUSTERS or method.init == REAL:
+            raise SettingError(
+                f"variants.{group}.{name}", groups[group][name], "slots and starts as the method has"
+            )
+    found = {"the settings' own": settings.for_dataset(dataset), **named}
+    return [Candidate(name, method, settings.real_rounds) for name, method in found.items()]
 
 
 def last_points(points: list[Point]) -> dict[str, list[Point]]:
@@ -234,7 +270,9 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--backbone", help="one of its backbones; default: the first")
     parser.add_argument("--seeds", type=int, default=3, help="distillations of every candidate")
     parser.add_argument("--seconds", type=float, default=33, help="for the steps of each of them")
-    parser.add_argument("--vary", nargs="+", metavar=("KEY", "VALUE"), help="a setting and its values")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--vary", nargs="+", metavar=("KEY", "VALUE"), help="a setting and its values")
+    what.add_argument("--variants", metavar="GROUP", help="a group of the suite's variants")
     parser.add_argument("--share", type=float, default=0.25, help="of the training images, held out")
     parser.add_argument("--epochs", type=int, default=300, help="of each probe")
     parser.add_argument("--out", type=Path, default=Path("docs"))
@@ -274,6 +312,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rounds = settings.real_rounds
     key, *texts = asked.vary or [""]
     candidates = varied(method, rounds, key, [YAML(typ="safe").load(text) for text in texts]) if key else []
+    if asked.variants:
+        candidates = variants(settings, asked.dataset, asked.variants)
+        key = f"{settings.suite}_{asked.variants}"
     bench = prepare(asked, settings, max([rounds, *(one.rounds for one in candidates)]))
     compared = candidates or at_equal_time(bench, method, rounds, asked.seconds)
     points: list[Point] = []
@@ -283,9 +324,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = asked.out / ("_".join(filter(None, ("variance", key))) + ".csv")
     lines = [f'"{one.name}",{one.draw},{one.steps},{one.seconds:.2f},{one.top1:.2f}' for one in points]
     write_text(path, "\n".join(["candidate,distillation,steps,seconds,top1", *lines]) + "\n")
-    what = "at its own steps" if key else "at equal time"
+    told = "at its own steps" if key else "at equal time"
     title = (
-        f"Suite {settings.suite}: {asked.dataset}, {asked.backbone}, {what}; {asked.seeds} distillations each"
+        f"Suite {settings.suite}: {asked.dataset}, {asked.backbone}, {told}; {asked.seeds} distillations each"
     )
     draw(points, title, path.with_suffix(".png"))
     print(f"{title}\n\n{summary(points)}")

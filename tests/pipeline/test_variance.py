@@ -32,7 +32,7 @@ from benchmarks.variance import (
 from lgm_core.data import sources
 from lgm_core.features.cache import FeatureCache
 from lgm_core.features.extraction import extract_features
-from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.images import ImageSet
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import MethodSettings
@@ -166,6 +166,21 @@ def test_a_setting_is_varied_at_its_own_steps(
     assert list(last) == [f"{vary[0]} {value}" for value in vary[1:]]
     assert list(last.values()) == steps
     assert all(0 <= float(point["top1"]) <= 100 for point in points)
+
+
+def test_a_suites_variants_are_compared_with_its_own_settings(toy: Path, touched: list[str]) -> None:
+    shutil.rmtree("data/blobs/test")
+    main(["--suite", str(toy), "--seeds", "1", *SMALL, "--variants", "recipes"])
+    points = _read(Path("docs/variance_toy_recipes.csv"))
+    assert list(dict.fromkeys(point["candidate"] for point in points)) == ["the settings' own", "means"]
+
+
+@pytest.mark.parametrize("group", ["nonesuch", "ipc"])
+def test_a_group_that_cannot_be_compared_is_named(toy: Path, group: str) -> None:
+    with pytest.raises(
+        SettingError, match=r"--variants is 'nonesuch'; allowed: one of|variants\.ipc\.two_clusters"
+    ):
+        main(["--suite", str(toy), "--variants", group])
 
 
 def test_shapes_and_lite0_of_the_embedded_suite_are_the_default(params: Callable[..., Params]) -> None:
