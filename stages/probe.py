@@ -57,4 +57,4 @@ def _selection(work: Work, own: list[Opened], variant: str) -> Selection | None:
     changes = work.params.variants.ipc[name] if group == SEVERAL else None
     if changes is None or changes.keys() & _STARTS:
         return None
-    return selected(work, own[0], changes.get("ipc", work.params.method.ipc))
+    return selected(work, own[0], changes["ipc"])

@@ -17,16 +17,13 @@ from lgm_core.data.sources import load_images
 from lgm_core.distilled import load_distilled
 from lgm_core.evaluation.accuracies import in_words
 from lgm_core.evaluation.small_sets import probe
-from lgm_core.foundation.errors import InputError, MissingFileError
+from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.sources import BackboneSource
 from lgm_core.models.libraries import open_backbone
-from lgm_core.reporting.blocks import RANDOM
-from lgm_core.reporting.judges import ranked
-from lgm_core.reporting.results import Results
-from stages.advice import explained
 from stages.machine import read_machine
-from stages.params import check_cell, read_layout, read_params
+from stages.measures import measures
+from stages.params import check_cell, read_params
 from stages.progress import progress_bar
 
 
@@ -53,32 +50,4 @@ def main(images: str, backbone: str, dataset: str = "") -> None:
         result = probe(model, found, test, params.probe, **how)
     print("\n".join(in_words(result)))
     if backbone in params.backbones:
-        each = len(found.images) / len(found.classes)
-        print(
-            "\n".join(
-                _measures(
-                    Results(read_layout(params)),
-                    dataset,
-                    backbone,
-                    fmean(result["top1"]),
-                    each,
-                    params.method.ipc,
-                )
-            )
-        )
-
-
-def _measures(
-    results: Results, dataset: str, backbone: str, accuracy: float, each: float, ipc: int
-) -> list[str]:
-    """Share of all images, IOR, HLR and LRS, or why there are none."""
-    if each != ipc:
-        return [f"no measures: the set has {each:g} images per class, random images of this suite are {ipc}"]
-    try:
-        random = results.transfer(dataset, backbone, backbone, training_set=RANDOM).mean
-        full = results.full(dataset, backbone).mean
-        whole = results.best_of_all_images(dataset, backbone).mean
-    except MissingFileError as error:
-        return [f"no measures: {explained(error)}"]
-    found = ranked(accuracy, random, full, whole)
-    return [f"{name:17} {value.mean:.{value.digits}f}" for name, value in found.items()]
+        print("\n".join(measures(params, dataset, backbone, found, fmean(result["top1"]))))
