@@ -63,7 +63,7 @@ def _changes(folder: Path, verb: str) -> list[int]:
 def test_killed_at_any_change_of_a_checkpoint_an_intact_one_stands(
     ready: Path, long_run: tuple[Path, dict[str, Any]]
 ) -> None:
-    for fault in (DieHalfway(4), *(DieAt(number, str(ready / CHECKPOINTS)) for number in (5, 8, 11, 13))):
+    for fault in (DieHalfway(4), *(DieAt(number, str(ready / CHECKPOINTS)) for number in (5, 8, 11, 14, 17))):
         stage = StageProcess(ready, *DISTILL, fault=fault)
         assert stage.wait() == -signal.SIGKILL, stage.output
         assert "damaged" not in stage.output
