@@ -40,6 +40,7 @@ class Block:
         shares: row → column → percent of what all images give the column, where the table shows it.
         tints: row → column → strength in [0, 1] of the colour behind a cell.
         reported: row → column → published values.
+        named: rows that the settings name, written as they stand there whatever else is called so.
     """
 
     dataset: str
@@ -54,6 +55,7 @@ class Block:
     shares: dict[str, dict[str, float]] = field(default_factory=dict)
     tints: dict[str, dict[str, float]] = field(default_factory=dict)
     reported: Published = field(default_factory=dict)
+    named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -38,23 +38,26 @@ def rounds_series(results: Results, params: Params, dataset: str, source: str) -
     """
     names = [*(f"rounds/{name}" for name in params.variants.rounds), BASE]
     variants = {results.distilled(dataset, source, name)["method"]["aug_rounds"]: name for name in names}
-    lines = []
+    lines = {}
     for target in sorted(params.backbones, key=lambda name: name != source):
         points = {
             float(count): results.transfer(dataset, source, target, variant=variant)
             for count, variant in variants.items()
         }
-        lines.append(_line(f"{target} (distils)" if target == source else target, points))
-    return lines + (_reported_rounds(dataset, list(params.backbones)) if source == "dinov2" else [])
+        lines[target] = _line(f"{target} (distils)" if target == source else target, points)
+    published = _reported_rounds(dataset, lines) if source == "dinov2" else []
+    return [*lines.values(), *published]
 
 
-def _reported_rounds(dataset: str, backbones: list[str]) -> list[Series]:
+def _reported_rounds(dataset: str, measured: dict[str, Series]) -> list[Series]:
+    """The published lines of backbones, each to be drawn like the measured one."""
     lines = []
-    for target in backbones:
+    for target, line in measured.items():
         found = {count: reported_values("figure3", dataset, str(count), target) for count in range(1, 101)}
         known = {count: values[0].mean for count, values in found.items() if values}
         if known:
-            lines.append(Series(f"{target} (original)", [*map(float, known)], [*known.values()], dashed=True))
+            places, values = [*map(float, known)], [*known.values()]
+            lines.append(Series(f"{target} (original)", places, values, dashed=True, like=line.name))
     return lines
 
 

@@ -26,7 +26,14 @@ from lgm_core.reporting.figures import FIGURES, figure_caption, shown_datasets
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.runs import Run, all_runs, distilled_runs
 from lgm_core.reporting.spent import spent
-from lgm_core.reporting.table_formats import best_rows, heading_of, printed, reported_lines, title_of
+from lgm_core.reporting.table_formats import (
+    best_rows,
+    heading_of,
+    printed,
+    reported_lines,
+    row_title,
+    title_of,
+)
 from lgm_core.reporting.tables import TABLES, Table, assemble, table_of
 from lgm_core.settings.params import Params
 
@@ -244,9 +251,8 @@ def write_report(results: Results, params: Params, captions: Mapping[str, str], 
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.globals |= {
-        function.__name__: function for function in (best_rows, heading_of, printed, reported_lines, title_of)
-    }
+    shown = (best_rows, heading_of, printed, reported_lines, row_title, title_of)
+    environment.globals |= {function.__name__: function for function in shown}
     with replacing_folder(folder) as new:
         context = _Report(results, params, captions, new).context()
         for page in _PAGES:

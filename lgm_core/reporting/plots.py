@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-# Okabe & Ito, Color Universal Design, 2008; yellow is left out, it is invisible on white.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# Okabe & Ito, Color Universal Design, 2008; grey for their yellow, which is invisible on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8c8c8c")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+_LEVEL_COLOR = "#555555"
 _DPI = 200
-_MOST_INSIDE = 6
+_MOST_INSIDE = 4
 """Lines whose legend fits beside them in a panel; of more it stands at the right of all panels."""
 _STYLE: Any = {
     "font.size": 8,
@@ -42,19 +43,23 @@ _STYLE: Any = {
 
 
 def color_and_marker(number: int) -> tuple[str, str]:
-    """A look of its own for every number below 49."""
+    """A look of its own for every number below 64."""
     return COLORS[number % len(COLORS)], MARKERS[(number + number // len(COLORS)) % len(MARKERS)]
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line of a plot: points (x, y), with y's standard deviation where there is one."""
+    """A line of a plot: points (x, y), with y's standard deviation where there is one.
+
+    A dashed line is drawn in the colour of the full line `like`, or in grey without one.
+    """
 
     name: str
     x: list[float]
     y: list[float]
     std: list[float] | None = None
     dashed: bool = False
+    like: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,9 +151,10 @@ def draw_curves(
 
 
 def _draw_lines(place: Axes, lines: list[Series], points: bool) -> None:
-    """Full lines with their deviations, then dashed ones."""
+    """Full lines with their deviations, earlier ones above later ones, then dashed ones."""
+    looks = {}
     for number, line in enumerate(line for line in lines if not line.dashed):
-        color, marker = color_and_marker(number)
+        looks[line.name] = color, marker = color_and_marker(number)
         place.errorbar(
             line.x,
             line.y,
@@ -159,9 +165,10 @@ def _draw_lines(place: Axes, lines: list[Series], points: bool) -> None:
             linewidth=1.2 if points else 0.9,
             capsize=2,
             label=line.name,
+            zorder=3 - number / len(lines),
         )
-    for number, line in enumerate(line for line in lines if line.dashed):
-        color, marker = color_and_marker(number)
+    for line in (line for line in lines if line.dashed):
+        color, marker = looks.get(line.like, (_LEVEL_COLOR, ""))
         place.plot(
             line.x, line.y, "--", color=color, marker=marker, mfc="none", ms=4, lw=0.8, label=line.name
         )

@@ -98,6 +98,11 @@ def title_of(name: str) -> str:
     return TITLES.get(name, name.replace("/", " → "))
 
 
+def row_title(block: Block, row: str) -> str:
+    """How a block's row is written: what the settings name, as it stands there."""
+    return row if row in block.named else title_of(row)
+
+
 def heading_of(block: Block) -> str:
     """Data set and measure of a block."""
     return f"{block.dataset}: {MEASURES[block.measure]}"
@@ -185,7 +190,7 @@ def to_markdown(table: Table) -> str:
         lines.append("|---" + "|---:" * len(block.columns) + "|")
         for row in block.rows:
             texts = [_markdown_cell(block, row, column) for column in block.columns]
-            lines.append("| " + " | ".join([title_of(row), *texts]) + " |")
+            lines.append("| " + " | ".join([row_title(block, row), *texts]) + " |")
         lines.append("")
     return "\n".join([*lines, "\n\n".join(table.notes)]) + "\n"
 
@@ -232,7 +237,7 @@ def to_latex(table: Table) -> str:
         ]
         for row in block.rows:
             texts = [_latex_cell(block, row, column) for column in block.columns]
-            lines.append(" & ".join([title_of(row).translate(_LATEX), *texts]) + r" \\")
+            lines.append(" & ".join([row_title(block, row).translate(_LATEX), *texts]) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 

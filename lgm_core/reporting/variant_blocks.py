@@ -44,13 +44,13 @@ def objective_blocks(results: Results, dataset: str, compared: Compared) -> tupl
     """The settings' own objective and others: same model, other models, and what a distillation costs."""
     variants = {OWN: BASE, **{name: f"objectives/{name}" for name in compared.variants}}
     same, cross = _grids(results, dataset, compared, variants)
-    columns = (*compared.backbones, AVERAGE)
-    blocks = [
-        Block(dataset, measure, "Objective", tuple(found), columns, found, contenders=tuple(variants))
-        for measure, found in (("same", same), ("cross", cross))
-    ]
     costs: Grid = {row: _cost(results, dataset, compared, variant) for row, variant in variants.items()}
-    return (*blocks, Block(dataset, "costs", "Objective", tuple(costs), (STEPS, ROUNDS, SECONDS), costs))
+    rows, named, columns = tuple(variants), compared.variants, (*compared.backbones, AVERAGE)
+    return (
+        Block(dataset, "same", "Objective", rows, columns, same, rows, named=named),
+        Block(dataset, "cross", "Objective", rows, columns, cross, rows, named=named),
+        Block(dataset, "costs", "Objective", rows, (STEPS, ROUNDS, SECONDS), costs, named=named),
+    )
 
 
 def objectives_told(results: Results, dataset: str, compared: Compared) -> str:

@@ -17,7 +17,7 @@ from lgm_core.reporting.blocks import Compared
 from lgm_core.reporting.curve_figures import ipc_data, ipc_series, seconds_data
 from lgm_core.reporting.judges import judge_blocks
 from lgm_core.reporting.results import Results
-from lgm_core.reporting.table_formats import to_markdown
+from lgm_core.reporting.table_formats import to_latex, to_markdown
 from lgm_core.reporting.tables import Table
 from lgm_core.reporting.universal import universal_blocks, universal_told
 from lgm_core.reporting.variant_blocks import objective_blocks
@@ -138,6 +138,17 @@ def test_objectives_by_hand(layout: Layout, write: Write) -> None:
         "rounds": 2.0,
         "seconds": 30.0,
     }
+
+
+def test_objectives_are_called_as_the_settings_call_them(layout: Layout, write: Write) -> None:
+    """Another table has a row of ridge regression on all images, whose title is another."""
+    for net in NETS:
+        write(net, "", [60.0, 50.0, 40.0], 90.0)
+        write(net, "objectives/ridge", [70.0, 40.0, 40.0], 60.0, {"objective": "ridge", "aug_rounds": 2})
+    blocks = objective_blocks(Results(layout), "pets", replace(COMPARED, variants=("ridge",)))
+    table = Table("table10", "", blocks, ())
+    assert to_markdown(table).count("\n| ridge |") == 3
+    assert to_latex(table).count("\nridge & ") == 3
 
 
 # Table 11

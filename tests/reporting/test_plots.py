@@ -27,7 +27,7 @@ PICTURE = np.zeros((4, 4, 3), dtype=np.uint8)
 
 
 def test_looks_stay_apart_beyond_the_number_of_colors() -> None:
-    looks = [color_and_marker(number) for number in range(3 * len(COLORS))]
+    looks = [color_and_marker(number) for number in range(len(COLORS) ** 2)]
     assert len(set(looks)) == len(looks)
 
 
@@ -63,14 +63,29 @@ def test_panels_of_different_widths_stand_one_above_the_other(tmp_path: Path) ->
 def test_curves_show_measured_lines_whole_and_published_ones_dashed() -> None:
     lines = [
         Series("ours", [1, 5, 10], [50, 60, 65], [1, 1, 2]),
-        Series("theirs", [1, 5], [49, 62], dashed=True),
+        Series("theirs", [1, 5], [49, 62], dashed=True, like="ours"),
+        Series("all images", [1, 10], [90, 90], dashed=True),
     ]
     figure = draw_curves({"pets": lines, "cars": lines[:1]}, "rounds", "accuracy (%)")
     pets, cars = figure.axes
     assert (pets.get_title(), cars.get_title()) == ("pets", "cars")
-    assert [text.get_text() for text in pets.get_legend().get_texts()] == ["theirs", "ours"]
-    assert [line.get_linestyle() for line in pets.lines if line.get_label() == "theirs"] == ["--"]
+    assert [text.get_text() for text in pets.get_legend().get_texts()] == ["theirs", "all images", "ours"]
+    drawn = {line.get_label(): line for line in pets.lines}
+    assert [drawn[name].get_linestyle() for name in ("theirs", "all images")] == ["--", "--"]
+    assert (drawn["theirs"].get_color(), drawn["theirs"].get_marker()) == color_and_marker(0)
+    assert drawn["all images"].get_color() not in COLORS
     assert pets.get_xticks().tolist() == [1, 5, 10]
+
+
+def test_of_lines_at_one_place_the_first_is_on_top_and_many_have_their_legend_beside() -> None:
+    lines = [Series(name, [1, 2], [3, 4], [0, 0]) for name in "abcdefgh"]
+    figure = draw_curves({"pets": lines}, "images", "accuracy (%)")
+    (place,) = figure.axes
+    heights = [container.lines[0].get_zorder() for container in place.containers]
+    assert heights == sorted(heights, reverse=True) and len(set(heights)) == len(lines)
+    colors = {container.lines[0].get_color() for container in place.containers}
+    assert len(colors) == len(lines)
+    assert place.get_legend() is None and len(figure.legends) == 1
 
 
 def test_clouds_are_a_color_for_every_class_with_its_mean_and_images() -> None:
