@@ -1,7 +1,7 @@
 """How many views fit into memory at once, and what to do when it turns out that fewer do.
 
-A frozen backbone under a backward pass needs memory for what its graph keeps, which is proportional to the
-number of views. One probe view tells how much that is, on any device; a share of what is free is then filled.
+A frozen backbone under a forward and a backward pass needs memory in proportion to the number of views. A
+trial with one view and one with two tell how much that is; a share of what is free is then filled.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from lgm_core.foundation.errors import InputError
 
@@ -26,8 +29,6 @@ _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 _USED_SHARE = (0.5, 0.8)
 """Share of the free memory to fill, on a CPU, where other processes live too, and on a GPU."""
-_OVERHEAD = 1.5
-"""Peak of a backward pass over what its graph keeps: gradients in flight, workspaces of convolutions."""
 
 
 def free_bytes(device: torch.device) -> int:
@@ -54,42 +55,69 @@ def _machine_bytes() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def graph_bytes(function: Callable[[], Tensor]) -> int:
-    """Bytes that the graph of `function()` keeps for a backward pass, without the backbone's weights."""
-    stores: dict[int, int] = {}
+class _Live(TorchDispatchMode):
+    """Counts the bytes of all tensors that operations made and that still live, and the most so far."""
 
-    def keep(saved: Tensor) -> Tensor:
-        if not isinstance(saved, torch.nn.Parameter):
-            storage = saved.untyped_storage()
-            stores[storage.data_ptr()] = storage.nbytes()
-        return saved
+    def __init__(self) -> None:
+        super().__init__()
+        self.stores: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.most = 0
 
-    with (
-        torch.enable_grad(),
-        torch.compiler.set_stance("force_eager"),
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved),
-    ):
-        # The graph must live until all is counted: a freed address could be counted once for two tensors.
-        graph = function()
-        del graph
-    return sum(stores.values())
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = {_storage(tensor)._cdata for tensor in _tensors((args, kwargs))}
+        for tensor in _tensors(result):
+            storage = _storage(tensor)
+            if storage._cdata not in given:  # otherwise a view of what was there
+                self.stores[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+        self.stores = {key: kept for key, kept in self.stores.items() if not kept[0].expired()}
+        self.most = max(self.most, sum(size for _, size in self.stores.values()))
+        return result
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+
+
+def _storage(tensor: Tensor) -> Any:
+    return tensor.untyped_storage()
+
+
+def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
+    """Most bytes that the tensors which `work()` makes hold at once, forward and backward passes included.
+
+    On a GPU this is what the allocator says, workspaces included; on a CPU libraries may need some more.
+    """
+    with torch.compiler.set_stance("force_eager"):
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            before = torch.cuda.memory_allocated(device)
+            work()
+            return torch.cuda.max_memory_allocated(device) - before
+        with _Live() as live:
+            work()
+        return live.most
 
 
 def fitting_views(
-    graph_of: Callable[[int], Tensor], total: int, device: torch.device, *, processes: int = 1
+    trial: Callable[[int], object], total: int, device: torch.device, *, processes: int = 1
 ) -> int:
     """The micro-batch for `total` views: as large as fits into memory, in parts of equal size.
 
     Args:
-        graph_of: makes the graph of that many views; tried with one and two.
+        trial: the forward and backward pass of so many views; tried with one and two. It changes nothing.
         total: views of one step.
         device: whose free memory counts.
         processes: how many share a CPU's memory.
     """
-    one = graph_bytes(lambda: graph_of(1))
-    each = max(1, graph_bytes(lambda: graph_of(2)) - one) if total > 1 else one
+    if device.type == "cuda":
+        trial(1)  # what libraries take once and keep belongs to neither trial
+    one = peak_bytes(lambda: trial(1), device)
+    each = max(1, peak_bytes(lambda: trial(2), device) - one) if total > 1 else max(1, one)
     share = _USED_SHARE[device.type == "cuda"] / (processes if device.type == "cpu" else 1)
-    room = int((free_bytes(device) * share - _OVERHEAD * (one - each)) / (_OVERHEAD * each))
+    room = int((free_bytes(device) * share - (one - each)) / each)
     parts = -(-total // max(1, min(total, room)))
     return -(-total // parts)
 

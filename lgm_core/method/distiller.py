@@ -205,10 +205,7 @@ class Distiller:
         known = self.backoffs[number]
         if known is None:
             views = fitting_views(
-                lambda count: synthesis.statistic(0, count),
-                len(synthesis.views),
-                self.device,
-                processes=self.ranks.world,
+                synthesis.trial, len(synthesis.views), self.device, processes=self.ranks.world
             )
             known = self.backoffs[number] = Backoff(views)
         return known

@@ -5,12 +5,13 @@ pixels' gradient is Σ_views ∂⟨A, s(view)⟩/∂pixels. Where all views fit 
 one backward pass. Where they do not, S is first summed without a graph, and every
 micro-batch is then made again from the same draws and back-propagated against A: exactly the same gradient,
 at a peak of memory that depends neither on the number of views nor on the number of classes. The last
-micro-batch keeps its graph, so that it need not be made again.
+micro-batch keeps its graph, so that it need not be made again: it is a whole one, what remains comes first.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -57,9 +58,9 @@ Parts = list[tuple[int, int]]
 
 
 def split(total: int, micro_batch: int) -> Parts:
-    """Bounds of consecutive parts of at most `micro_batch` views."""
-    starts = range(0, total, micro_batch)
-    return [(start, min(start + micro_batch, total)) for start in starts]
+    """Bounds of consecutive parts of `micro_batch` views, the first of what remains."""
+    edges = [0, *range(total % micro_batch or min(micro_batch, total), total + 1, micro_batch)]
+    return list(pairwise(edges))
 
 
 @dataclass
@@ -95,6 +96,10 @@ class Synthesis:
         """What the views from `start` up to `stop` add to S, with a graph down to the pixels."""
         features = self.backbone(self.views.part(start, stop))
         return self.objective.statistic(features, self.views.labels[start:stop])
+
+    def trial(self, count: int) -> None:
+        """A forward and a backward pass of so many views, of which nothing stays."""
+        torch.autograd.grad(self.statistic(0, count).sum(), self.views.pixels)
 
     def forward(self, micro_batch: int) -> Pending:
         """S of the own views."""

@@ -163,6 +163,7 @@ def _draw_lines(place: Axes, lines: list[Series], points: bool) -> None:
             marker=marker if points else "",
             markersize=4,
             linewidth=1.2 if points else 0.9,
+            linestyle="-" if number < len(COLORS) else ":",
             capsize=2,
             label=line.name,
             zorder=3 - number / len(lines),

@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lgm_core.features.augment import apply_views, center_crop, draw_for, draw_views, view
+from lgm_core.features.augment import (
+    apply_views,
+    center_crop,
+    crop_by_products,
+    crop_by_sampling,
+    draw_for,
+    draw_views,
+    view,
+)
 from lgm_core.foundation.errors import InputError
 from lgm_core.settings.method import AugmentSettings
 
@@ -172,6 +180,22 @@ def test_noise_of_different_views_pixels_and_channels_is_independent() -> None:
 def test_noise_mean_alone_shifts_the_view() -> None:
     noise = _noise(replace(NOISY, noise_mean=0.5, noise_std=0.0, noise_probability=1.0), count=3)
     torch.testing.assert_close(noise, torch.full_like(noise, 0.5))
+
+
+@given(LEGAL_SPECS, st.booleans(), st.integers(0, 2**31), st.integers(3, 12), st.integers(3, 12))
+def test_crops_by_matrix_products_are_those_of_sampling(
+    legal: AugmentSettings, overhang: bool, seed: int, side: int, size: int
+) -> None:
+    """What a GPU does, in double precision here: the same pixels, and the same way back."""
+    spec = replace(legal, crop_overhang=overhang)
+    views = draw_views(5, spec, seeded(seed))
+    found = []
+    for crop in (crop_by_products, crop_by_sampling):
+        images = _images(5, side, torch.float64).requires_grad_()
+        pixels = crop(images, views.window.double(), views.flip, size, spec.crop_overhang)
+        (gradient,) = torch.autograd.grad((pixels * _images(5, size, torch.float64)).sum(), images)
+        found.append((pixels.detach(), gradient))
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-9)
 
 
 def test_no_noise_is_drawn_where_it_would_be_zero() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lgm_core.foundation import microbatch
 from lgm_core.foundation.errors import InputError
-from lgm_core.foundation.microbatch import Backoff, fitting_views, free_bytes, graph_bytes, is_out_of_memory
+from lgm_core.foundation.microbatch import Backoff, fitting_views, free_bytes, is_out_of_memory, peak_bytes
 
 CPU = torch.device("cpu")
 
@@ -71,39 +71,69 @@ def test_memory_that_a_gpu_keeps_in_reserve_is_free(monkeypatch: pytest.MonkeyPa
 # How much is needed
 
 
-def test_graph_bytes_counts_what_backward_needs_and_no_weights() -> None:
+def test_the_peak_counts_what_lives_at_once_and_no_weights() -> None:
     weight = torch.nn.Parameter(torch.ones(8, 8), requires_grad=False)
     inputs = torch.ones(4, 8, requires_grad=True)
-    assert graph_bytes(lambda: (inputs @ weight).tanh()) == 4 * 8 * 4  # the result of tanh
-    assert graph_bytes(lambda: (inputs**2).exp()) == 2 * 4 * 8 * 4  # the input, and the result of exp
+    size = 4 * 8 * 4
+
+    def product() -> None:
+        (inputs @ weight).tanh()
+
+    def one_after_the_other() -> None:
+        for _ in range(5):
+            inputs.detach() + 1
+
+    def views() -> None:
+        inputs.detach()[:2].reshape(-1)
+
+    assert peak_bytes(product, CPU) == 2 * size
+    assert peak_bytes(one_after_the_other, CPU) == size
+    assert peak_bytes(views, CPU) == 0
+
+
+def test_the_peak_is_that_of_the_backward_pass_too() -> None:
+    inputs = torch.ones(4, 8, requires_grad=True)
+
+    def there_and_back() -> None:
+        torch.autograd.grad(inputs.exp().sum(), inputs)
+
+    # exp's result is kept; the sum's gradient is a view of one number; the gradient itself is as large.
+    assert 2 * 4 * 8 * 4 <= peak_bytes(there_and_back, CPU) <= 2 * 4 * 8 * 4 + 3 * 4
+
+
+def there_and_back(views: int) -> None:
+    """800 bytes for each view at the peak: what exp keeps, and the gradient."""
+    inputs = torch.ones(views, 100, requires_grad=True)
+    torch.autograd.grad(inputs.exp(), inputs, inputs.detach())
 
 
 def test_the_micro_batch_fills_half_of_the_free_memory_in_equal_parts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def graph_of(views: int) -> Tensor:
-        return torch.ones(views, 100, requires_grad=True).tanh()  # 400 bytes a view
-
-    monkeypatch.setattr(microbatch, "free_bytes", lambda device: 400 * 1.5 * 2 * 8)  # half of it holds 8
-    assert fitting_views(graph_of, 6, CPU) == 6
-    assert fitting_views(graph_of, 10, CPU) == 5
-    assert fitting_views(graph_of, 17, CPU) == 6
-    assert fitting_views(graph_of, 1, CPU) == 1
-    assert fitting_views(graph_of, 10, CPU, processes=8) == 1
+    each = peak_bytes(lambda: there_and_back(2), CPU) - peak_bytes(lambda: there_and_back(1), CPU)
+    monkeypatch.setattr(microbatch, "free_bytes", lambda device: each * 2 * 8)  # half of it holds 8
+    assert fitting_views(there_and_back, 6, CPU) == 6
+    assert fitting_views(there_and_back, 10, CPU) == 5
+    assert fitting_views(there_and_back, 17, CPU) == 6
+    assert fitting_views(there_and_back, 1, CPU) == 1
+    assert fitting_views(there_and_back, 10, CPU, processes=8) == 1
     monkeypatch.setattr(microbatch, "free_bytes", lambda device: 0)
-    assert fitting_views(graph_of, 10, CPU) == 1
+    assert fitting_views(there_and_back, 10, CPU) == 1
 
 
-def test_what_every_graph_keeps_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """10 views of 400 bytes and 4000 bytes beside them fit where 20 views of 400 would."""
-    fixed = torch.ones(1000, requires_grad=True)
+def test_what_every_trial_needs_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """10 views and 10 views' worth beside them fit where 20 views would."""
+    each = peak_bytes(lambda: there_and_back(2), CPU) - peak_bytes(lambda: there_and_back(1), CPU)
+    kept: list[Tensor] = []
 
-    def graph_of(views: int) -> Tensor:
-        return torch.ones(views, 100, requires_grad=True).tanh().sum() + fixed.tanh().sum()
+    def trial(views: int) -> None:
+        kept[:] = [torch.empty(10 * each, dtype=torch.uint8)]
+        there_and_back(views)
+        kept.clear()
 
-    monkeypatch.setattr(microbatch, "free_bytes", lambda device: 2 * 1.5 * 400 * 20)
-    assert fitting_views(graph_of, 10, CPU) == 10
-    assert fitting_views(graph_of, 11, CPU) == 6
+    monkeypatch.setattr(microbatch, "free_bytes", lambda device: 2 * each * 20)
+    assert fitting_views(trial, 10, CPU) == 10
+    assert fitting_views(trial, 11, CPU) == 6
 
 
 # When it is not enough

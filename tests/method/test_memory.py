@@ -58,7 +58,9 @@ def test_parts_cover_all_views_once_and_keep_the_bound() -> None:
         for size in (1, 3, 12, 99):
             parts = split(total, size)
             assert [view for part in parts for view in range(*part)] == list(range(total))
-            assert max(stop - start for start, stop in parts) <= size
+            sizes = [stop - start for start, stop in parts]
+            assert sizes[1:] == [size] * (len(sizes) - 1)  # what remains comes first
+            assert 0 < sizes[0] <= size
 
 
 @contextmanager
