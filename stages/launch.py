@@ -13,8 +13,9 @@ import torch
 
 from lgm_core.foundation.devices import choose_device, rank_count, rank_device
 from lgm_core.foundation.ranks import join_ranks, spawn_ranks
+from stages.cores import available_cores
 from stages.guard import alone_with, guarded, run_verb
-from stages.machine import available_cores, whole_number
+from stages.machine import whole_number
 from stages.signals import end_as_interrupted, ended_silently
 
 

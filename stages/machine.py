@@ -20,6 +20,7 @@ import torch
 
 from lgm_core.foundation.devices import choose_device
 from lgm_core.foundation.errors import SettingError
+from stages.cores import available_cores
 
 KEYS = {"device", "ranks", "workers", "data", "micro_batch", "precision", "compile", "inputs"}
 """Settings of the machine; each is given as LGM_<KEY>."""
@@ -56,11 +57,6 @@ def own_inputs_suffice() -> bool:
     if given not in {"all", "own"}:
         raise SettingError("inputs", given, "all | own")
     return given == "own"
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def whole_number(key: str, *, minimum: int, automatic: str = "") -> int | None:

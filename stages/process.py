@@ -33,7 +33,8 @@ def run_stage(
     Args:
         verb: name of the stage, whose `main` takes the arguments.
         about: what it does, for `--help`.
-        usage: names of its arguments; `[name]` may be left out.
+        usage: names of its arguments; `[name]` may be left out, `[name...]` is any number of words, which
+            `main` takes as one.
         params: whether it needs a params file that is right.
         options: names of arguments that are given as `--name value`, in the order in which `main` takes them.
         work: what runs the verb with its arguments.
@@ -62,10 +63,15 @@ def _parsed(verb: str, about: str | None, usage: str, options: tuple[str, ...]) 
     )
     names = usage.split()
     for name in names:
-        optional = name.startswith("[")
-        parser.add_argument(name.strip("[]"), nargs="?" if optional else None)  # pyright: ignore[reportArgumentType]
+        count = "*" if name.endswith("...]") else "?" if name.startswith("[") else None
+        parser.add_argument(_plain(name), nargs=count)  # pyright: ignore[reportArgumentType]
     for option in options:
-        parser.add_argument(f"--{option.strip('[]')}", required=not option.startswith("["), default="")
+        parser.add_argument(f"--{_plain(option)}", required=not option.startswith("["), default="")
     given = vars(parser.parse_args())
-    values = [given[name.strip("[]")] for name in (*names, *options)]
-    return [value for value in values if value is not None]
+    values = [given[_plain(name)] for name in (*names, *options)]
+    words = [" ".join(value) if isinstance(value, list) else value for value in values]
+    return [word for word in words if word is not None]
+
+
+def _plain(name: str) -> str:
+    return name.strip("[.]")

@@ -13,6 +13,7 @@ from lgm_core.foundation.microbatch import Backoff
 from lgm_core.models.catalogue import Statistics
 from lgm_core.models.cpu.folding import fold_batch_norm
 from lgm_core.models.cpu.padding import fix_padding
+from lgm_core.models.token import keep_class_token
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,8 @@ def freeze(
     """
     folded = fold_batch_norm(model.eval(), input_size)
     fixed = fix_padding(model, input_size)
-    logger.debug("%d batch norms folded, %d paddings fixed", folded, fixed)
+    alone = keep_class_token(model)
+    logger.debug("%d batch norms folded, %d paddings fixed, class token alone: %s", folded, fixed, alone)
     convolutional = any(isinstance(part, nn.Conv2d) for part in list(model.modules())[3:])
     attention = any("attn" in label for label, _ in model.named_modules())
     channels_last = convolutional and not attention
