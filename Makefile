@@ -13,14 +13,17 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 UNIT_TESTS := $(wildcard tests/test_*.py) $(addprefix tests/,foundation settings data models features method evaluation reporting preflight)
 
-.PHONY: help repro unlock test fast lint format docs bench-cpu bench-gpu lock suite check clean
+.PHONY: help repro all unlock test fast lint format docs bench-cpu bench-gpu lock suite check clean
 
 help:  ## What there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 @\2/p' Makefile | column -t -s @
 
-repro: unlock  ## The active suite's main table, from nothing
-	dvc repro tables/table2
+repro: unlock  ## The active suite's main table, from nothing; JOBS=n: n stages side by side
+	@python -m stages.side_by_side --jobs "$(JOBS)" tables/table2
 	@cat results/$$(sed -n 's/^suite: *//p' params.yaml)/tables/table2.md
+
+all: unlock  ## All tables and figures and the report, the same way; or TARGETS='tables/table5 figures/figure9'
+	@python -m stages.side_by_side --jobs "$(JOBS)" $(TARGETS)
 
 suite: $(READY)  ## Switch: NAME=embedded | imagenette | shapes | cifar10 | paper; or write one of your own: NAME=pets DATA=folder:pets BACKBONES='timm:… …'
 	@python -m stages.suite "$(NAME)" "$(DATA)" "$(BACKBONES)" "$(SIZE)"

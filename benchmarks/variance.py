@@ -237,7 +237,7 @@ def draw(points: list[Point], title: str, path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
+    figure, panels = pyplot.subplots(1, 2, figsize=(10.5, 3.8), sharey=True, layout="constrained")
     for number, name in enumerate(dict.fromkeys(point.name for point in points)):
         color, marker = color_and_marker(number)
         stops: dict[int, list[Point]] = {}
@@ -254,7 +254,7 @@ def draw(points: list[Point], title: str, path: Path) -> None:
         panel.set_xlabel(label)
         panel.grid(color="#dddddd", linewidth=0.5)
     panels[0].set_ylabel("probe top-1 on held-out\ntraining images (%)")
-    panels[1].legend(frameon=False)
+    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside right center", frameon=False)
     figure.suptitle(title, fontsize="medium")
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)

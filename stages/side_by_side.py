@@ -13,6 +13,7 @@ if __name__ == "__main__":
 
     run_stage("side_by_side", __doc__, "[targets...]", options=("[jobs]",))
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -94,10 +95,13 @@ def stale(graph: dict[str, set[str]], changed: set[str]) -> Plan:
 def main(targets: str = "", jobs: str = "") -> None:
     """Reproduce targets, all stages without any, as many at once as there are jobs."""
     count = _job_count(jobs)
-    plan = _planned(targets.split())
-    if not plan.over:
-        _run(plan, min(count, plan.total), _shared_settings(count))
+    if count > 1:
+        plan = _planned(targets.split())
+        if not plan.over:
+            _run(plan, min(count, plan.total), _shared_settings(count))
+        logging.getLogger("dvc").setLevel(logging.WARNING)
     _whole(targets.split())
+    print("All is up to date.")
 
 
 def _job_count(given: str) -> int:
@@ -149,7 +153,7 @@ def _planned(targets: list[str]) -> Plan:
 
 
 def _whole(targets: list[str]) -> None:
-    """Plain `dvc repro`, in this process: nothing is left for it unless something changed meanwhile."""
+    """Plain `dvc repro`, in this process: after side by side nothing is left for it."""
     from dvc.exceptions import DvcException
 
     try:
