@@ -1,6 +1,6 @@
 """What this machine offers, as environment variables, so that results stay valid on another machine.
 
-LGM_DEVICE       cpu, cuda, cuda:1 …             default: a GPU where there is one
+LGM_DEVICE       cpu, cuda, cuda:1 …, or claim: a GPU of its own   default: a GPU where there is one
 LGM_RANKS        processes that share a stage    default: one per visible GPU; one without a GPU
 LGM_WORKERS      processes that decode images    default: up to 8, one per core
 LGM_DATA         folder of the data sets         default: data

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-import torch
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
 
-from lgm_core.foundation.errors import SettingError
+import torch
+from filelock import FileLock, Timeout
+
+from lgm_core.foundation.errors import InputError, SettingError
+
+CLAIM = "claim"
+"""The wish for a GPU that no other process has claimed."""
+_SECONDS_BETWEEN_LOOKS = 1.0
+_claimed: dict[str, FileLock] = {}
+"""What this process has claimed: it keeps that until it ends, however it ends."""
 
 
 def choose_device(wanted: str | None = None) -> torch.device:
     """The device to compute on.
 
     Args:
-        wanted: `cpu`, `cuda`, `cuda:1` …; None or empty: a GPU where there is one.
+        wanted: `cpu`, `cuda`, `cuda:1` …; `claim`, the first GPU that no process has claimed, when there
+            is one; None or empty: a GPU where there is one.
 
     Raises:
         SettingError: if this machine does not offer it.
     """
+    if wanted == CLAIM:
+        count = torch.cuda.device_count()
+        if count == 0:
+            raise SettingError("device", CLAIM, "cpu, on a machine without a GPU")
+        wanted = claim([f"cuda:{number}" for number in range(count)], _claims_folder())
     name = wanted or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=name)
@@ -23,6 +42,43 @@ def choose_device(wanted: str | None = None) -> torch.device:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SettingError("device", name, f"one that this machine offers ({reason})") from None
     return torch.device(name)
+
+
+def _claims_folder() -> Path:
+    """Where this user's processes on this machine see each other's claims."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all").replace("/", "_")
+    return Path(tempfile.gettempdir()) / f"lgm-devices-{os.getuid()}" / visible
+
+
+def claim(names: Sequence[str], folder: Path) -> str:
+    """The first of some devices that no other process has claimed; waits until there is one.
+
+    The claim ends with this process; asked again, it gets the same device.
+
+    Args:
+        names: of devices, equal for all who claim.
+        folder: of lock files, the same for all.
+
+    Raises:
+        InputError: if the lock files cannot be made.
+    """
+    for name in names:
+        if str(folder / name) in _claimed:
+            return name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            for name in names:
+                lock = FileLock(folder / f"{name}.lock")
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    continue
+                _claimed[str(folder / name)] = lock
+                return name
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    except OSError as error:
+        raise InputError(f"Cannot claim a device in {folder}: {error.strerror or error}.") from error
 
 
 def rank_count(device: torch.device, wanted: int | None = None) -> int:

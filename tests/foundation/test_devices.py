@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import select
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
 import pytest
 import torch
 
-from lgm_core.foundation.devices import choose_device, rank_count, rank_device
-from lgm_core.foundation.errors import SettingError
+from lgm_core.foundation import devices
+from lgm_core.foundation.devices import choose_device, claim, rank_count, rank_device
+from lgm_core.foundation.errors import InputError, SettingError
 
+ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 
 
@@ -83,3 +92,68 @@ def test_every_rank_has_a_gpu_of_its_own_unless_one_was_named() -> None:
     ]
     assert rank_device(torch.device("cuda:2"), 1) == torch.device("cuda:2")
     assert rank_device(CPU, 3) == CPU
+
+
+# Claims
+
+
+@pytest.fixture
+def unclaimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process has claimed nothing, and will have claimed nothing afterwards."""
+    monkeypatch.setattr(devices, "_claimed", {})
+
+
+def begin_claiming(folder: Path) -> subprocess.Popen[str]:
+    """A process that claims one of two devices, says which, and lives until its input ends."""
+    code = (
+        "import sys; from pathlib import Path; from lgm_core.foundation.devices import claim\n"
+        "print(claim(['cuda:0', 'cuda:1'], Path(sys.argv[1])), flush=True); sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdin=pipe, stdout=pipe, text=True, cwd=ROOT
+    )
+
+
+@pytest.mark.slow
+def test_of_three_claimants_of_two_devices_the_third_waits_for_one_to_end(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(begin_claiming(tmp_path)) for _ in range(2))
+        for process in (first, second):
+            stack.callback(process.kill)
+        assert first.stdout and second.stdout
+        found = {first.stdout.readline().strip(), second.stdout.readline().strip()}
+        assert found == {"cuda:0", "cuda:1"}
+        third = stack.enter_context(begin_claiming(tmp_path))
+        stack.callback(third.kill)
+        assert third.stdout
+        assert not select.select([third.stdout], [], [], 4.0)[0]
+        first.kill()  # as hard as can be: a claim needs no clearing up
+        assert third.stdout.readline().strip() in found
+
+
+def test_a_process_keeps_what_it_has_claimed(unclaimed: None, tmp_path: Path) -> None:
+    assert claim(["cuda:0", "cuda:1"], tmp_path) == "cuda:0"
+    assert claim(["cuda:0", "cuda:1"], tmp_path) == "cuda:0"
+    assert not (tmp_path / "cuda:1.lock").exists()
+
+
+def test_a_claimed_device_is_the_one_to_compute_on(
+    unclaimed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    with_gpus(monkeypatch, 2)
+    assert choose_device("claim") == torch.device("cuda:0")
+    assert rank_count(choose_device("claim")) == 1
+
+
+def test_without_a_gpu_there_is_none_to_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_gpus(monkeypatch, 0)
+    with pytest.raises(SettingError, match="device is 'claim'; allowed: cpu"):
+        choose_device("claim")
+
+
+def test_a_folder_that_cannot_be_made_is_named(unclaimed: None, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"Cannot claim a device in .*file/below"):
+        claim(["cuda:0"], tmp_path / "file/below")

@@ -68,6 +68,8 @@ def test_a_wrong_number_of_arguments_shows_the_usage(
         ("dataset source [variant]", (), ["a", "b", "rounds/c"], ["a", "b", "rounds/c"]),
         ("", ("images", "backbone", "[dataset]"), ["--backbone", "b", "--images", "i"], ["i", "b", ""]),
         ("", ("images", "[dataset]"), ["--dataset=d", "--images=i"], ["i", "d"]),
+        ("[targets...]", ("[jobs]",), ["a/b", "c", "--jobs=2"], ["a/b c", "2"]),
+        ("[targets...]", ("[jobs]",), [], ["", ""]),
     ],
 )
 def test_arguments_may_be_left_out_and_have_names(
@@ -94,7 +96,7 @@ def test_wrong_settings_are_told_before_the_work_begins(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = Path("params.yaml").read_text(encoding="utf-8")
-    Path("params.yaml").write_text(text.replace("\nsteps: 100", "\nsteps: many"), encoding="utf-8")
+    Path("params.yaml").write_text(text.replace("\nsteps: 150", "\nsteps: many"), encoding="utf-8")
     assert end(monkeypatch, lambda *given: pytest.fail("called"), "digits", "lite0") == 1
     assert capsys.readouterr() == (
         "",

@@ -15,7 +15,8 @@ from dvc_graph import ROOT
 from ruamel.yaml import YAML
 
 from lgm_core.foundation.errors import InputError
-from stages.side_by_side import Plan, _job_count, stale
+from stages.plan import Plan, stale
+from stages.side_by_side import _job_count
 
 GRAPH = {"code": set(), "a": {"code"}, "b": {"code"}, "table": {"a", "b"}, "other": set()}
 

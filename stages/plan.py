@@ -1,0 +1,102 @@
+"""What DVC would have to do: the stages that are not up to date, and what each of them waits for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from lgm_core.foundation.errors import InputError
+
+
+@dataclass
+class Plan:
+    """Stages that are left to do, and what each of them waits for.
+
+    Attributes:
+        waiting: stage → stages that it depends on and that are not done.
+        running: stages that have begun.
+        total: how many there were.
+    """
+
+    waiting: dict[str, set[str]]
+    running: set[str] = field(default_factory=set)
+    total: int = 0
+
+    def __post_init__(self) -> None:
+        self.total = len(self.waiting)
+
+    def begin(self) -> str | None:
+        """Take a stage that waits for none; None if there is no such one now."""
+        for name, needs in self.waiting.items():
+            if not needs:
+                del self.waiting[name]
+                self.running.add(name)
+                return name
+        return None
+
+    def done(self, name: str) -> None:
+        """A stage has ended well."""
+        self.running.remove(name)
+        for needs in self.waiting.values():
+            needs.discard(name)
+
+    @property
+    def over(self) -> bool:
+        """Whether all is done."""
+        return not self.waiting and not self.running
+
+
+def stale(graph: dict[str, set[str]], changed: set[str]) -> Plan:
+    """What has to be looked at: what changed, and all that depends on it.
+
+    Args:
+        graph: stage → stages that it depends on, every stage after those.
+        changed: stages whose own dependencies, settings or results are not as they were.
+    """
+    left: dict[str, set[str]] = {}
+    for name, needs in graph.items():
+        if name in changed or any(need in left for need in needs):
+            left[name] = {need for need in needs if need in left}
+    return Plan(left)
+
+
+def open_repo() -> Any:
+    """The DVC repository here, which waits for its lock."""
+    from dvc.repo import Repo
+
+    return Repo(_wait_for_lock=True)
+
+
+def planned(targets: list[str]) -> Plan:
+    """The stages of the targets that are not up to date, as DVC sees them."""
+    import networkx
+    from dvc.exceptions import DvcException
+
+    try:
+        with open_repo() as repo, repo.lock:
+            wanted = {
+                stage
+                for target in targets or [None]
+                for stage in repo.stage.collect(target, with_deps=True, graph=repo.index.graph)
+            }
+            order = reversed(list(networkx.topological_sort(repo.index.graph.subgraph(wanted))))
+            graph = {
+                stage.addressing: {need.addressing for need in repo.index.graph.successors(stage)}
+                for stage in order
+            }
+        with open_repo() as repo:
+            changed = repo.status(targets=targets or None, with_deps=True)
+    except DvcException as error:
+        raise InputError(str(error)) from error
+    return stale(graph, set(changed))
+
+
+def reproduce_all(targets: list[str]) -> None:
+    """Plain `dvc repro`, in this process: after side by side nothing is left for it."""
+    from dvc.exceptions import DvcException
+
+    try:
+        with open_repo() as repo:
+            repo.reproduce(targets=targets or None)
+    except DvcException as error:
+        raise InputError(str(error)) from error
