@@ -31,10 +31,7 @@ def choose_device(wanted: str | None = None) -> torch.device:
         SettingError: if this machine does not offer it.
     """
     if wanted == CLAIM:
-        count = torch.cuda.device_count()
-        if count == 0:
-            raise SettingError("device", CLAIM, "cpu, on a machine without a GPU")
-        wanted = claim([f"cuda:{number}" for number in range(count)], _claims_folder())
+        wanted = _claimed_gpu()
     name = wanted or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=name)
@@ -44,10 +41,13 @@ def choose_device(wanted: str | None = None) -> torch.device:
     return torch.device(name)
 
 
-def _claims_folder() -> Path:
-    """Where this user's processes on this machine see each other's claims."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all").replace("/", "_")
-    return Path(tempfile.gettempdir()) / f"lgm-devices-{os.getuid()}" / visible
+def _claimed_gpu() -> str:
+    """A GPU of this process's own, by its number; claims are by what identifies the cards themselves."""
+    numbers = range(torch.cuda.device_count())
+    if not numbers:
+        raise SettingError("device", CLAIM, "cpu, on a machine without a GPU")
+    cards = {str(torch.cuda.get_device_properties(number).uuid): f"cuda:{number}" for number in numbers}
+    return cards[claim(list(cards), Path(tempfile.gettempdir()) / f"lgm-gpus-{os.getuid()}")]
 
 
 def claim(names: Sequence[str], folder: Path) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import select
 import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from filelock import FileLock
 
 from lgm_core.foundation import devices
 from lgm_core.foundation.devices import choose_device, claim, rank_count, rank_device
@@ -143,7 +146,11 @@ def test_a_claimed_device_is_the_one_to_compute_on(
 ) -> None:
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     with_gpus(monkeypatch, 2)
-    assert choose_device("claim") == torch.device("cuda:0")
+    cards = [SimpleNamespace(uuid="b"), SimpleNamespace(uuid="a")]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: cards[number])
+    (tmp_path / f"lgm-gpus-{os.getuid()}").mkdir()
+    with FileLock(tmp_path / f"lgm-gpus-{os.getuid()}" / "b.lock"):
+        assert choose_device("claim") == torch.device("cuda:1")
     assert rank_count(choose_device("claim")) == 1
 
 
