@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +65,7 @@ def open_repo() -> Any:
     """The DVC repository here, which waits for its lock."""
     from dvc.repo import Repo
 
+    logging.getLogger("dvc").propagate = False  # it has handlers of its own
     return Repo(_wait_for_lock=True)
 
 
@@ -79,7 +81,10 @@ def planned(targets: list[str]) -> Plan:
                 for target in targets or [None]
                 for stage in repo.stage.collect(target, with_deps=True, graph=repo.index.graph)
             }
-            order = reversed(list(networkx.topological_sort(repo.index.graph.subgraph(wanted))))
+            # What is needed comes first, and of the rest what dvc.yaml names first.
+            places = {stage: number for number, stage in enumerate(repo.index.stages)}
+            needs_first = repo.index.graph.subgraph(wanted).reverse()
+            order = networkx.lexicographical_topological_sort(needs_first, key=places.__getitem__)
             graph = {
                 stage.addressing: {need.addressing for need in repo.index.graph.successors(stage)}
                 for stage in order
@@ -93,10 +98,19 @@ def planned(targets: list[str]) -> Plan:
 
 def reproduce_all(targets: list[str]) -> None:
     """Plain `dvc repro`, in this process: after side by side nothing is left for it."""
+    _reproduce(targets=targets or None)
+
+
+def reproduce(stage: str) -> None:
+    """One stage, in this process: from the cache, if it was made elsewhere."""
+    _reproduce(targets=[stage], single_item=True)
+
+
+def _reproduce(**how: Any) -> None:
     from dvc.exceptions import DvcException
 
     try:
         with open_repo() as repo:
-            repo.reproduce(targets=targets or None)
+            repo.reproduce(**how)
     except DvcException as error:
         raise InputError(str(error)) from error
