@@ -61,8 +61,14 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @classmethod
+    def new(cls, folder: Path) -> Project:
+        """One without stages."""
+        found = cls(folder)
         shutil.copy(ROOT / "params.yaml", folder)
-        self.dvc("init", "--no-scm", "--quiet")
+        found.dvc("init", "--no-scm", "--quiet")
+        return found
 
     def write(self, stages: dict[str, tuple[str, list[str]]]) -> None:
         """Stages: name → command, which writes a file of that name, and what it depends on."""
@@ -103,7 +109,7 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """An empty project."""
-    return Project(tmp_path)
+    return Project.new(tmp_path)
 
 
 def meets(name: str, other: str) -> str:

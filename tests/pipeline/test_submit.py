@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from dvc_graph import ROOT
 from pipeline.test_side_by_side import Project
+from pipeline.whole_runs import LITTLE, LITTLE_PROBE, leave_out, show_only
+from ruamel.yaml import YAML
+from toy_project import write_checkpoints, write_dataset
 
 from lgm_core.foundation.errors import InputError
 from stages.elsewhere import check_committed
@@ -31,7 +36,7 @@ def project(tmp_path: Path) -> Project:
     """A git checkout with a pipeline, and data that git does not know."""
     folder = tmp_path / "project"
     folder.mkdir()
-    found = Project(folder)
+    found = Project.new(folder)
     found.write(GRAPH)
     (folder / "source").write_text("1\n")
     (folder / "data").mkdir()
@@ -107,3 +112,42 @@ def test_a_cluster_that_is_not_here_or_a_setting_that_is_not_known_is_refused(
         opened_executor("", "", tmp_path)
     with pytest.raises(InputError, match="submitit refuses --cluster local --slurm 'tempo=3'"):
         opened_executor("local", "tempo=3", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_papers_table_2_is_made_by_jobs_in_miniature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its suite and the project's own pipeline, with two small backbones and three classes."""
+    folder = tmp_path / "project"
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, text=True, capture_output=True).stdout
+    for name in tracked.splitlines():
+        if name != "dvc.lock" and (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    write_dataset(folder / "data" / "blobs")
+    (folder / "weights").mkdir()
+    monkeypatch.chdir(folder)
+    rows = write_checkpoints(Path("weights"))
+    settings = YAML(typ="safe").load((ROOT / "suites/paper.yaml").read_text(encoding="utf-8"))
+    settings |= {"datasets": {"imagenet100": "folder:blobs"}, "backbones": rows, "figure_backbones": {}}
+    settings |= {**LITTLE, "dataset_overrides": {}, "resolution": 36, "input_size": 32}
+    settings["probe"] |= LITTLE_PROBE
+    show_only(settings, "imagenet100", "none", "vit")
+    leave_out(settings, *(name for name in settings["tables"] if name != "table2"), *settings["figures"])
+    settings["variants"] = {group: {} for group in settings["variants"]}
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML().dump(settings, file)
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "all")
+    for name, value in {"LGM_WORKERS": "0", "LGM_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    project = Project(folder)
+    status, said, trouble = submit(project, "tables/table2")
+    assert status == 0, said + trouble
+    assert "distill@imagenet100-vit, distill@imagenet100-conv" in said
+    table = (folder / "results/paper/tables/table2.md").read_text(encoding="utf-8")
+    assert "| vit |" in table and "| conv |" in table
+    assert "up to date" in project.dvc("repro", "tables/table2")
