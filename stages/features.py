@@ -5,53 +5,56 @@ if __name__ == "__main__":
 
     run_shared_stage("features", __doc__, "dataset backbone")
 
-from functools import partial
-
 from lgm_core.data.integrity import Inspection
 from lgm_core.data.sources import SPLITS, load_splits
+from lgm_core.features.blocks import Kept
 from lgm_core.features.cache import save_features
-from lgm_core.features.extraction import extract_features, feature_facts
+from lgm_core.features.extraction import extract_features, extraction_facts, feature_facts
 from lgm_core.features.samples import save_samples
+from lgm_core.foundation.locks import alone
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
-from lgm_core.foundation.store import read_json, replacing_folder
-from lgm_core.foundation.transfer import file_backed
+from lgm_core.foundation.store import fingerprint, read_json, replacing_folder
 from stages.backbones import opened
 from stages.machine import read_machine
-from stages.params import check_cell, read_layout, read_params
+from stages.params import check_cell, checkpoint_folder, read_layout, read_params
 from stages.progress import progress_bar
 
 
 def main(dataset: str, backbone: str) -> None:
     """Cache the features of `dataset` under `backbone`, and sample pictures of it."""
     params = read_params()
-    machine = read_machine()
-    ranks = own_ranks()
+    machine, ranks = read_machine(), own_ranks()
     check_cell(params, dataset, backbone)
-    cell = read_layout(params).cell(dataset, backbone)
-    spec = params.features()
+    cell, spec = read_layout(params).cell(dataset, backbone), params.features()
     measurement = Measurement(machine.device)
     read_json(cell.inputs)
     splits = load_splits(params.datasets[dataset], machine.data_root)
-    inspection = Inspection.of(splits)
-    total = sum(len(split) for split in splits) // ranks.world
-    what = f"features {dataset} {backbone}" + (f" (1 of {ranks.world} ranks)" if ranks.world > 1 else "")
-    cell.features.parent.mkdir(parents=True, exist_ok=True)
-    with progress_bar(total, what, "images", shown=ranks.first) as bar:
-        cache = extract_features(
-            opened(params, backbone, machine),
-            inspection.splits,
-            spec,
-            seed=params.seed,
-            workers=machine.workers,
-            progress=bar.update,
-            ranks=ranks,
-            allocate=partial(file_backed, cell.features.parent),
-        )
-    inspection.finish(ranks)
-    if ranks.first:
-        with replacing_folder(cell.features) as folder:
-            inspection.save(folder)
-            save_features(folder, cache, feature_facts(spec, params.seed))
-            save_samples(folder, dict(zip(SPLITS, splits, strict=True)), spec.resolution)
-        measurement.write(cell.run("features"))
+    model = opened(params, backbone, machine)
+    which = {"images": Inspection.of(splits).facts, "rank": [ranks.rank, ranks.world]}
+    facts = extraction_facts(model, spec, params.seed) | which
+    folder = checkpoint_folder(cell) / f"features-{fingerprint(facts)}"
+    with alone(folder.with_suffix(".lock"), f"The features of {dataset} under {backbone}"):
+        blocks = Kept(folder, facts)
+        inspection = Inspection.of(splits, blocks.noted)
+        total = sum(len(split) for split in splits) // ranks.world
+        part = f" (1 of {ranks.world} ranks)" if ranks.world > 1 else ""
+        with progress_bar(total, f"features {dataset} {backbone}{part}", "images", shown=ranks.first) as bar:
+            cache = extract_features(
+                model,
+                inspection.splits,
+                spec,
+                seed=params.seed,
+                workers=machine.workers,
+                progress=bar.update,
+                ranks=ranks,
+                blocks=blocks,
+            )
+        inspection.finish(ranks)
+        if ranks.first:
+            with replacing_folder(cell.features) as new:
+                inspection.save(new)
+                save_features(new, cache, feature_facts(spec, params.seed))
+                save_samples(new, dict(zip(SPLITS, splits, strict=True)), spec.resolution)
+            measurement.write(cell.run("features"))
+        blocks.remove()

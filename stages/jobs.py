@@ -154,7 +154,7 @@ def _reproduced(stage: str) -> str | None:
         except LockError as error:
             trouble = str(error)
         except DvcException as error:
-            return str(error)
+            return ": ".join(map(str, filter(None, (error, error.__cause__))))
         else:
             return None
     return trouble

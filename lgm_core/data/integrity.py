@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,11 +45,12 @@ class Watched:
 
     Args:
         images: of one split.
+        noted: what an earlier run saw, where the notes go: 0 where it saw nothing.
     """
 
-    def __init__(self, images: ImageSet) -> None:
+    def __init__(self, images: ImageSet, noted: Int[Tensor, " n"] | None = None) -> None:
         self.images = images
-        self.digests = torch.full((len(images),), _UNSEEN).share_memory_()
+        self.digests = torch.full((len(images),), _UNSEEN).share_memory_() if noted is None else noted
 
     def __call__(self, index: int) -> Image.Image:
         """The image, decoded and noted."""
@@ -74,10 +75,22 @@ class Inspection:
     watched: tuple[Watched, Watched]
 
     @classmethod
-    def of(cls, splits: tuple[ImageSet, ImageSet]) -> Inspection:
-        """Begin to watch."""
-        train, test = splits
-        return cls((Watched(train), Watched(test)))
+    def of(
+        cls,
+        splits: tuple[ImageSet, ImageSet],
+        noted: Callable[[str, int], Tensor] | None = None,
+    ) -> Inspection:
+        """Begin to watch.
+
+        Args:
+            splits: train and test.
+            noted: name of a split, number of its images → what an earlier run saw of them.
+        """
+        named = zip(SPLITS, splits, strict=True)
+        train, test = (
+            Watched(images, None if noted is None else noted(name, len(images))) for name, images in named
+        )
+        return cls((train, test))
 
     @property
     def splits(self) -> tuple[ImageSet, ImageSet]:
@@ -102,11 +115,15 @@ class Inspection:
         if ranks.first:
             _warn_of_duplicates(*self.watched)
 
+    @property
+    def facts(self) -> dict[str, dict[str, str]]:
+        """What can be told of the images of both splits without decoding them."""
+        return {name: _facts(one.images) for name, one in zip(SPLITS, self.watched, strict=True)}
+
     def save(self, folder: Path) -> None:
         """Keep what was seen beside the features, for :func:`unchanged`."""
-        named: dict[str, Watched] = dict(zip(SPLITS, self.watched, strict=True))
-        tensors = {name: one.digests for name, one in named.items()}
-        write_tensors(folder / _FILE, tensors, {name: _facts(one.images) for name, one in named.items()})
+        tensors = {name: one.digests for name, one in zip(SPLITS, self.watched, strict=True)}
+        write_tensors(folder / _FILE, tensors, self.facts)
 
 
 def _reasons(one: Watched) -> list[str]:

@@ -11,18 +11,23 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from lgm_core.features.augment import Views, center_crop, draw_for, view
+from lgm_core.features.blocks import Blocks, Memory, Part
 from lgm_core.features.cache import FeatureCache
+from lgm_core.foundation.code import Code
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.provenance import versions
 from lgm_core.foundation.ranks import ALONE, Ranks
 from lgm_core.foundation.seeds import named_generator
+from lgm_core.foundation.store import checksum
 from lgm_core.foundation.transfer import download
 from lgm_core.images import ImageSet, shrink, square
 from lgm_core.models.frozen import FrozenBackbone
@@ -56,38 +61,33 @@ class _Squares(Dataset[Tensor]):
         return torch.stack([square(picture, self.side), *placed])
 
 
-def _batches(squares: _Squares, numbers: range, workers: int) -> Iterator[tuple[slice, Tensor]]:
-    """Decoded batches of the images `numbers`, with their places in it."""
+def _batches(squares: _Squares, blocks: dict[int, range], workers: int) -> Iterator[tuple[int, Tensor]]:
+    """The decoded images of every block, with its number."""
     # Forked workers take what decodes with them, whatever it is; a rank's own default would pickle it.
     forks = workers > 0 and "fork" in multiprocessing.get_all_start_methods()
     loader = DataLoader(
-        Subset(squares, numbers),
-        batch_size=_BATCH_IMAGES,
+        squares,
+        batch_sampler=[list(images) for images in blocks.values()],
         num_workers=workers,
         multiprocessing_context="fork" if forks else None,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # the loader draws a seed for its workers, not from the global state
     )
-    start = 0
-    for batch in loader:
-        yield slice(start, start + len(batch)), batch
-        start += len(batch)
+    yield from zip(blocks, loader, strict=True)
 
 
-def _uploaded(
-    batches: Iterable[tuple[slice, Tensor]], device: torch.device
-) -> Iterator[tuple[slice, Tensor]]:
+def _uploaded(batches: Iterable[tuple[int, Tensor]], device: torch.device) -> Iterator[tuple[int, Tensor]]:
     """The batches on a device; a GPU gets the next one while it computes."""
     stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-    for place, batch in batches:
+    for number, batch in batches:
         if stream is None:
-            yield place, batch.to(device)
+            yield number, batch.to(device)
             continue
         with torch.cuda.stream(stream):
             pixels = batch.to(device, non_blocking=True)
         torch.cuda.current_stream(device).wait_stream(stream)
         pixels.record_stream(torch.cuda.current_stream(device))
-        yield place, pixels
+        yield number, pixels
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class _Way:
 
     workers: int
     ranks: Ranks
-    allocate: Callable[..., Tensor]
+    blocks: Blocks
     progress: Progress
 
 
@@ -135,6 +135,7 @@ def _extract(
     rounds: list[tuple[str, AugmentSettings | str]],
     seed: int,
     how: _Way,
+    split: str,
 ) -> Float[Tensor, "v n f"]:
     """Features of the centre view and of one view for every entry of `rounds` (name, augmentation).
 
@@ -147,29 +148,37 @@ def _extract(
     edges = [min(len(images), sum(batches[:rank]) * _BATCH_IMAGES) for rank in range(how.ranks.world + 1)]
     counts = [stop - start for start, stop in pairwise(edges)]
     own = range(edges[how.ranks.rank], edges[how.ranks.rank + 1])
+    blocks = {at // _BATCH_IMAGES: own[at - own.start :][:_BATCH_IMAGES] for at in own[::_BATCH_IMAGES]}
+    places = {
+        number: slice(block.start - own.start, block.stop - own.start) for number, block in blocks.items()
+    }
     total = len(images) if how.ranks.first else len(own)
-    result = how.allocate(1 + len(rounds), total, backbone.width(spec.input_size))
+    shape = (1 + len(rounds), total, backbone.width(spec.input_size))
+    part = how.blocks.part(split, shape, places, own.start)
+    how.progress(sum(len(blocks[number]) for number in part.done))
+    left = {number: block for number, block in blocks.items() if number not in part.done}
     squares = _Squares(images, spec.resolution, [name for name, _ in rounds], seed)
     waiting: Callable[[], None] | None = None
-    for place, pixels in _uploaded(_batches(squares, own, how.workers), backbone.device):
-        features = download(wanted.features(backbone, pixels, own.start + place.start))
+    for number, pixels in _uploaded(_batches(squares, left, how.workers), backbone.device):
+        features = download(wanted.features(backbone, pixels, left[number].start))
         if waiting is not None:
             waiting()
-        waiting = partial(_keep, result, place, features, how.progress)
+        waiting = partial(_keep, part, number, places[number], features, how.progress)
     if waiting is not None:
         waiting()
     if how.ranks.world > 1:
-        for rows in result:
+        for rows in part.features:
             how.ranks.gather(rows[: len(own)].to(backbone.device), counts, rows)
-    return result
+    return part.features
 
 
-def _keep(result: Tensor, place: slice, features: Callable[[], Tensor], progress: Progress) -> None:
-    """Put a batch's features where they belong, as soon as they have arrived."""
+def _keep(part: Part, number: int, place: slice, features: Callable[[], Tensor], progress: Progress) -> None:
+    """Put a block's features where they belong, as soon as they have arrived."""
     found = features()
     if not found.isfinite().all():
         raise InputError("The backbone's features are not finite; check its checkpoint and normalisation.")
-    result[:, place] = found
+    part.features[:, place] = found
+    part.finish(number, place)
     progress(found.shape[1])
 
 
@@ -182,7 +191,7 @@ def extract_features(
     workers: int = 0,
     progress: Progress = lambda count: None,
     ranks: Ranks = ALONE,
-    allocate: Callable[..., Tensor] = torch.empty,
+    blocks: Blocks | None = None,
 ) -> FeatureCache:
     """Run the backbone over a data set.
 
@@ -194,8 +203,8 @@ def extract_features(
         workers: processes that decode images.
         progress: told how many images were done.
         ranks: the processes that share the images.
-        allocate: makes the tensor of a given shape that takes the features: in memory, or in a file
-            where they may be larger than that.
+        blocks: where the features go while they are made: in memory, or on the disk, where they may be larger
+            than that, and where a killed run goes on.
 
     Returns:
         The whole cache on rank 0; on the others what they computed.
@@ -206,15 +215,15 @@ def extract_features(
         *((f"real {number}", spec.augment) for number in range(gradient_rounds)),
         *((f"full {number}", spec.full_augment) for number in range(spec.full_view_rounds)),
     ]
-    how = _Way(workers, ranks, allocate, progress)
-    features = _extract(backbone, train, spec, rounds, seed, how)
+    how = _Way(workers, ranks, blocks or Memory(), progress)
+    features = _extract(backbone, train, spec, rounds, seed, how, "train")
     centre = features[0]
     augmented = features[1:]
     return FeatureCache(
         classes=train.classes,
         train=centre,
         train_labels=train.labels,
-        test=_extract(backbone, test, spec, [], seed, how)[0],
+        test=_extract(backbone, test, spec, [], seed, how, "test")[0],
         test_labels=test.labels,
         real_views=augmented[:gradient_rounds] if gradient_rounds else centre[None],
         full_views=augmented[gradient_rounds:],
@@ -260,6 +269,19 @@ def extract_test(
         workers=workers,
         progress=progress,
     )
+
+
+def extraction_facts(backbone: FrozenBackbone, spec: FeatureSettings, seed: int) -> dict[str, Any]:
+    """What determines features beside the images, to the last bit: settings, weights, machine, code."""
+    root = Path(__file__).parents[2]
+    return {
+        **feature_facts(spec, seed),
+        "weights": checksum(backbone.state_dict(), {}),
+        "device": backbone.device.type,
+        "precision": str(backbone.autocast_dtype),
+        "code": Code(root, ("lgm_core",)).fingerprint(Path(__file__))[:16],
+        "versions": versions(),
+    }
 
 
 def feature_facts(spec: FeatureSettings, seed: int) -> dict[str, Any]:

@@ -220,7 +220,7 @@ def check_figures(params: Params) -> None:
             allowed = "none where the figure shows no data set, and a backbone where it does"
             raise SettingError(f"figures.{name}.source", source, allowed)
     shown_alone = {
-        "variants.rounds": (params.variants.rounds, "figure3", False),
+        "variants.rounds": (params.variants.rounds, "figure3", True),
         "figure_backbones": (params.figure_backbones, "figure8", False),
         "variants.ipc": (params.variants.ipc, "figure9", True),
         "variants.recipes": (params.variants.recipes, "figure10", True),

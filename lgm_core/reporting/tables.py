@@ -261,9 +261,9 @@ def check_tables(params: Params) -> None:
         allowed = "[] where the table shows no data set, and at least one source where it does"
         raise SettingError("tables.table11.sources", list(table11.sources or ()), allowed)
     shown_alone = {
-        "variants.ablation": (params.variants.ablation, "table3", False),
+        "variants.ablation": (params.variants.ablation, "table3", True),
         "ensembles": (params.ensembles, "table9", True),
-        "variants.longer": (params.variants.longer, "table9", False),
+        "variants.longer": (params.variants.longer, "table9", True),
         "variants.objectives": (params.variants.objectives, "table10", True),
     }
     for key, (given, name, needed) in shown_alone.items():

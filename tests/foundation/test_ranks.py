@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor, distributed
 
+from lgm_core.features.blocks import Kept
 from lgm_core.features.extraction import extract_features
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.ranks import ALONE, Ranks, join_ranks, own_ranks, spawn_ranks
-from lgm_core.foundation.transfer import file_backed
 from lgm_core.images import ImageSet
 from lgm_core.method.distiller import Distiller, Member
 from lgm_core.method.real import RealBank
@@ -200,8 +199,8 @@ def _extract_rank(
 ) -> None:
     torch.set_num_threads(1)
     with join_ranks(rank, world, rendezvous, CPU):
-        allocate = partial(file_backed, Path(folder))
-        cache = extract_features(backbone, _splits(), spec, seed=3, ranks=own_ranks(), allocate=allocate)
+        blocks = Kept(Path(folder) / f"blocks{rank}", {})
+        cache = extract_features(backbone, _splits(), spec, seed=3, ranks=own_ranks(), blocks=blocks)
         torch.save((cache.train, cache.test, cache.real_views, cache.full_views), f"{folder}/{rank}.pt")
 
 
@@ -231,4 +230,4 @@ def test_ranks_extract_what_one_process_extracts(
     assert torch.equal(test, alone.test)
     assert torch.equal(real_views, alone.real_views)
     assert torch.equal(full_views, alone.full_views)
-    assert {path.name for path in tmp_path.iterdir()} == {"0.pt", "1.pt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"0.pt", "1.pt", "blocks0", "blocks1"}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
 
-from lgm_core.foundation.errors import InputError
-from lgm_core.foundation.transfer import download, file_backed, upload
+from lgm_core.foundation.transfer import download, upload
 
 CPU = torch.device("cpu")
 
@@ -64,18 +61,3 @@ def test_a_tensor_returns_from_a_gpu_as_it_went(generator: torch.Generator) -> N
     there = upload(tensor, torch.device("cuda"))
     assert there.device.type == "cuda"
     assert torch.equal(download(there)(), tensor)
-
-
-def test_a_file_backed_tensor_holds_what_is_put_in_it_and_leaves_nothing(tmp_path: Path) -> None:
-    tensor = file_backed(tmp_path, 3, 4)
-    tensor.copy_(torch.arange(12.0).reshape(3, 4))
-    assert tensor.sum() == 66
-    assert file_backed(tmp_path, 0, 4).shape == (0, 4)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disk_without_room_is_an_error_that_repairs(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="GB of features have no room"):
-        file_backed(tmp_path, 2**50)
-    with pytest.raises(InputError, match=r"no room in .*missing"):
-        file_backed(tmp_path / "missing", 1)

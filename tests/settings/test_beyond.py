@@ -91,6 +91,9 @@ def test_what_only_an_empty_table_or_figure_would_show_is_refused(
     ("keys", "name"),
     [
         (("ensembles",), "ensembles"),
+        (("variants", "ablation"), "variants.ablation"),
+        (("variants", "rounds"), "variants.rounds"),
+        (("variants", "longer"), "variants.longer"),
         (("variants", "objectives"), "variants.objectives"),
         (("variants", "ipc"), "variants.ipc"),
         (("variants", "recipes"), "variants.recipes"),
