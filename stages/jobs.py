@@ -40,6 +40,14 @@ class _Job:
         self.stage, self.began = stage, time.monotonic()
         self.pipe.send(stage)
 
+    def interrupt(self) -> None:
+        if self.stage and self.process.pid is not None:
+            try:
+                # The group: DVC leaves the end to its command, which writes a checkpoint first.
+                os.killpg(self.process.pid, signal.SIGINT)
+            except ProcessLookupError:  # it has not come to that yet
+                self.process.terminate()
+
 
 def run(plan: Plan, count: int, settings: dict[str, str]) -> None:
     """Do all of a plan.
@@ -106,9 +114,7 @@ def _jobs(count: int, settings: dict[str, str]) -> Iterator[list[_Job]]:
         yield jobs
     except BaseException:
         for job in jobs:
-            if job.stage and job.process.pid is not None:
-                # The group: DVC leaves the end to its command, which writes a checkpoint first.
-                os.killpg(job.process.pid, signal.SIGINT)
+            job.interrupt()
         raise
     finally:
         for job in jobs:
