@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 _TOP5 = 5
+_SCORES_AT_ONCE = 2**26
+"""Bound on the scores of one product, samples × classes, so that neither makes it outgrow memory."""
 
 
 def scores(heads: Float[Tensor, "j c g"], features: Float[Tensor, "n f"]) -> Float[Tensor, "j n c"]:
@@ -18,9 +20,17 @@ def scores(heads: Float[Tensor, "j c g"], features: Float[Tensor, "n f"]) -> Flo
     return torch.einsum("nf,jcf->jnc", features, heads[:, :, :-1]) + heads[:, None, :, -1]
 
 
+def _parts(samples: Tensor, others: int) -> tuple[Tensor, ...]:
+    """The samples in parts that may be compared with so many others at once."""
+    return samples.split(max(1, _SCORES_AT_ONCE // max(1, others)))
+
+
 def predict(heads: Float[Tensor, "j c g"], features: Float[Tensor, "n f"]) -> Int[Tensor, "j n"]:
     """The class that every head gives every sample."""
-    return torch.stack([scores(head[None], features)[0].argmax(dim=-1) for head in heads])
+    parts = _parts(features, heads.shape[1])
+    return torch.stack(
+        [torch.cat([scores(head[None], part)[0].argmax(dim=-1) for part in parts]) for head in heads]
+    )
 
 
 def top_k_percent(
@@ -31,8 +41,9 @@ def top_k_percent(
 ) -> list[float]:
     """Share of samples whose class is among the k highest scores, in percent, for every head."""
     hits = []
+    parts = _parts(features, heads.shape[1])
     for head in heads:
-        best = scores(head[None], features)[0].topk(k, dim=-1).indices
+        best = torch.cat([scores(head[None], part)[0].topk(k, dim=-1).indices for part in parts])
         hits.append((best == labels[:, None]).any(dim=1).double().mean().item() * 100)
     return hits
 
@@ -101,8 +112,9 @@ def nearest_neighbor_percent(
     labels: Int[Tensor, " n"],
 ) -> float:
     """1-NN accuracy in percent by cosine similarity."""
-    similarity = functional.normalize(queries, dim=1) @ functional.normalize(gallery, dim=1).T
-    found = gallery_labels[similarity.argmax(dim=1)]
+    images = functional.normalize(gallery, dim=1).T
+    parts = _parts(functional.normalize(queries, dim=1), len(gallery))
+    found = gallery_labels[torch.cat([(part @ images).argmax(dim=1) for part in parts])]
     return (found == labels).double().mean().item() * 100
 
 
@@ -115,5 +127,5 @@ def nearest_class_mean_percent(
     """Accuracy in percent of assigning every sample to the nearest (Euclidean) class mean."""
     classes = int(train_labels.max()) + 1
     means = torch.stack([train[train_labels == label].mean(dim=0) for label in range(classes)])
-    found = torch.cdist(test, means).argmin(dim=1)
+    found = torch.cat([torch.cdist(part, means).argmin(dim=1) for part in _parts(test, classes)])
     return (found == test_labels).double().mean().item() * 100

@@ -13,13 +13,19 @@ from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.foundation.seeds import named_generator
 from lgm_core.settings.evaluation import AlignmentSettings
 
+_SAMPLES_AT_ONCE = 2048
+"""Bound on the samples that are compared with all others at once."""
+
 
 def nearest_neighbors(features: Float[Tensor, "n f"], count: int) -> Int[Tensor, "n {count}"]:
     """The `count` nearest others of every sample, by inner product of l2-normalised features."""
     unit = functional.normalize(features.double(), dim=1)
-    similarity = unit @ unit.T
-    similarity.fill_diagonal_(float("-inf"))
-    return similarity.topk(count, dim=1).indices
+    found = []
+    for first in range(0, len(unit), _SAMPLES_AT_ONCE):
+        similarity = unit[first : first + _SAMPLES_AT_ONCE] @ unit.T
+        similarity[:, first:].fill_diagonal_(float("-inf"))
+        found.append(similarity.topk(count, dim=1).indices)
+    return torch.cat(found)
 
 
 def mutual_knn(a: Float[Tensor, "n f"], b: Float[Tensor, "n g"], count: int) -> float:

@@ -32,6 +32,10 @@ class TrainingViews:
     labels: Int[Tensor, " n"]
 
 
+_WEIGHTS_AT_ONCE = 2**26
+"""Bound on the weights of heads that are trained at once; Adam and gradients need about six times as much."""
+
+
 def _schedule(rate: float, step: int, steps: int) -> float:
     return rate * 0.5 * (1 + math.cos(math.pi * step / steps))
 
@@ -99,7 +103,7 @@ def train_heads(
     seeds: list[int],
     validation: Validation | None = None,
 ) -> Float[Tensor, "j c g"]:
-    """Train one linear head for each pair of a set and a seed, all in one batched optimisation.
+    """Train one linear head for each pair of a set and a seed, as many as fit in one batched optimisation.
 
     Fresh head with W ~ N(0, head_std²) and b = 0; Adam without weight decay; learning rate
     `learning_rate × batch_size / 256` with cosine decay; cross-entropy.
@@ -115,6 +119,25 @@ def train_heads(
     Returns:
         Heads [J, C, F + 1]; the last column is the bias.
     """
+    size = max(1, _WEIGHTS_AT_ONCE // (classes * (sets[0].features.shape[2] + 1)))
+    parts = [slice(first, first + size) for first in range(0, len(seeds), size)]
+    trained = [
+        _train_at_once(sets[part], classes, spec, epochs=epochs, seeds=seeds[part], validation=validation)
+        for part in parts
+    ]
+    return trained[0] if len(trained) == 1 else torch.cat(trained)
+
+
+def _train_at_once(
+    sets: list[TrainingViews],
+    classes: int,
+    spec: ProbeSettings,
+    *,
+    epochs: int,
+    seeds: list[int],
+    validation: Validation | None,
+) -> Float[Tensor, "j c g"]:
+    """:func:`train_heads` for heads that fit into memory together."""
     device = sets[0].features.device
     generators = [named_generator(seed, "probe") for seed in seeds]
     count, width = sets[0].features.shape[1:]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional
 
 from lgm_core.foundation.seeds import named_generator
 
+_SCORES_AT_ONCE = 2**25
+"""Bound on test samples × classes of one product."""
 _RIDGE_PENALTIES = tuple(10.0**power for power in range(-4, 5))
 
 
@@ -39,15 +40,18 @@ def ridge_percent(
 def _ridge_accuracy(
     train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, classes: int, penalty: float
 ) -> float:
-    """Centred ridge: W = (ZᵀZ/n + λ tr/F I)⁻¹ ZᵀY/n."""
+    """Centred ridge: W = (ZᵀZ/n + λ tr/F I)⁻¹ ZᵀY/n; one-hot Y is never made, for it has n · C numbers."""
     mean = train.mean(dim=0)
     centred = (train - mean).double()
-    targets = functional.one_hot(labels, classes).double()
+    shares = labels.bincount(minlength=classes).double() / len(train)
+    sums = centred.new_zeros(classes, centred.shape[1]).index_add_(0, labels, centred)
     gram = centred.T @ centred / len(train)
     identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
     weights = torch.linalg.solve(
         gram + penalty * gram.diagonal().mean() * identity,
-        centred.T @ (targets - targets.mean(dim=0)) / len(train),
+        # Zᵀ(Y - shares): the sum over every class, less what the centred features leave by rounding.
+        (sums - shares[:, None] * centred.sum(dim=0)).T / len(train),
     )
-    logits = (test - mean).double() @ weights + targets.mean(dim=0)
-    return (logits.argmax(dim=1) == test_labels).double().mean().item()
+    parts = (test - mean).split(max(1, _SCORES_AT_ONCE // classes))
+    found = torch.cat([(part.double() @ weights + shares).argmax(dim=1) for part in parts])
+    return (found == test_labels).double().mean().item()

@@ -49,9 +49,13 @@ def select_neighbors(
         synthetic_labels: [k].
         labels: [N].
     """
-    similar = [functional.normalize(a, dim=1) @ functional.normalize(b, dim=1).T for a, b in pairs]
-    similarity = torch.stack(similar).mean(dim=0) if len(similar) > 1 else similar[0]
-    return similarity.masked_fill(synthetic_labels[:, None] != labels[None, :], -torch.inf).argmax(dim=1)
+    unit = [(functional.normalize(a, dim=1), functional.normalize(b, dim=1)) for a, b in pairs]
+    nearest = torch.empty_like(synthetic_labels)
+    for label in synthetic_labels.unique():  # a class at a time: memory for all pairs grows with its square
+        own, real = ((given == label).nonzero().flatten() for given in (synthetic_labels, labels))
+        similar = torch.stack([a[own] @ b[real].T for a, b in unit]).mean(dim=0)
+        nearest[own] = real[similar.argmax(dim=1)]
+    return nearest
 
 
 def select_herding(

@@ -28,6 +28,8 @@ _PROBE_SETTINGS = (
     "epochs", "batch_size", "learning_rate", "head_std", "seeds", "view_rounds", "patience", "holdout",
     "augment",
 )  # fmt: skip
+_NUMBERS_AT_ONCE = 2**28
+"""Bound on the features of training views that wait for their probes, 1 GiB: many classes have many."""
 RANDOM = "random"
 """The baseline whose sets are many random draws."""
 Progress = Callable[[int], object]
@@ -102,7 +104,17 @@ def evaluate_sets(
     test = cache.test.to(backbone.device)
     test_labels = cache.test_labels.to(backbone.device)
     share = spec.view_rounds // spec.seeds
-    runs: list[_Run] = []
+    waiting: list[_Run] = []
+    found: dict[str, Runs] = {name: {} for name in sets}
+
+    def settle() -> None:
+        """Train the heads that wait, and forget their views."""
+        for measure, values in _accuracies(waiting, cache, spec, seed).items() if waiting else ():
+            for run, value in zip(waiting, values, strict=True):
+                by_set = found[run.name].setdefault(measure, [[] for _ in sets[run.name]])
+                by_set[run.number].append(value)
+        waiting.clear()
+
     nearest: dict[str, list[list[float]]] = {name: [] for name in sets}
     for name, members in sets.items():
         for number, member in enumerate(members):
@@ -111,18 +123,18 @@ def evaluate_sets(
             set_seed = derive_seed(seed, "set", name, number)
             repeats = 1 if name in draws else spec.seeds
             rounds = _training_views(backbone, images, repeats * share, spec, input_size, set_seed)
-            runs += [
+            waiting += [
                 _Run(name, number, TrainingViews(views, labels), derive_seed(set_seed, "run", run))
                 for run, views in enumerate(rounds.split(share))
             ]
             gallery = backbone.embed(center_crop(images, input_size), exact=True)
             nearest[name].append([nearest_neighbor_percent(gallery, labels, test, test_labels)])
             progress(1)
-    found: dict[str, Runs] = {name: {"nearest_neighbor": values} for name, values in nearest.items()}
-    for measure, values in _accuracies(runs, cache, spec, seed).items():
-        for run, value in zip(runs, values, strict=True):
-            by_set = found[run.name].setdefault(measure, [[] for _ in sets[run.name]])
-            by_set[run.number].append(value)
+            if sum(run.views.features.numel() for run in waiting) > _NUMBERS_AT_ONCE:
+                settle()
+    settle()
+    for name, values in nearest.items():
+        found[name]["nearest_neighbor"] = values
     return found
 
 
