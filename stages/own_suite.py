@@ -15,6 +15,8 @@ from lgm_core.settings.params import NOTHING
 _TAKEN = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "full", "average", NOTHING}
 _TEMPLATE = Path(__file__).with_name("own_suite.yaml")
 _MOST_DATASETS = 2
+_STEPS = (300, 8)
+"""Of the template's method: steps, and those until it grows."""
 
 
 def own_suite(name: str, data: list[str], backbones: list[str], input_size: int) -> str:
@@ -46,6 +48,7 @@ def own_suite(name: str, data: list[str], backbones: list[str], input_size: int)
         # There are pairs of models where there are two.
         compared=left if len(models) > 1 else NOTHING,
         ensembles=_together(list(models)),
+        longer=_as_long(len(models)),
         source=next(iter(models)),
         resolution=round(input_size * 8 / 7),
         input_size=input_size,
@@ -68,6 +71,14 @@ def short_names(sources: list[str]) -> dict[str, str]:
 def _together(models: list[str]) -> str:
     """The ensemble of all models, where there are several."""
     return "".join(["\n  all:", *(f"\n  - {name}" for name in models)]) if len(models) > 1 else " {}"
+
+
+def _as_long(models: int) -> str:
+    """The steps with which one model alone costs what all together do, where there are several."""
+    if models == 1:
+        return " {}"
+    steps, growth_interval = _STEPS[0] * models, _STEPS[1] * models
+    return f"\n    as_long_as_all:\n      steps: {steps}\n      growth_interval: {growth_interval}"
 
 
 def _rows(sources: dict[str, str]) -> str:

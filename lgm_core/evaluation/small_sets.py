@@ -105,36 +105,34 @@ def evaluate_sets(
     test_labels = cache.test_labels.to(backbone.device)
     share = spec.view_rounds // spec.seeds
     waiting: list[_Run] = []
-    found: dict[str, Runs] = {name: {} for name in sets}
+    found: dict[str, Runs] = {name: {"nearest_neighbor": []} for name in sets}
 
     def settle() -> None:
         """Train the heads that wait, and forget their views."""
-        for measure, values in _accuracies(waiting, cache, spec, seed).items() if waiting else ():
+        for measure, values in _accuracies(waiting, cache, spec, seed).items():
             for run, value in zip(waiting, values, strict=True):
                 by_set = found[run.name].setdefault(measure, [[] for _ in sets[run.name]])
                 by_set[run.number].append(value)
         waiting.clear()
 
-    nearest: dict[str, list[list[float]]] = {name: [] for name in sets}
-    for name, members in sets.items():
-        for number, member in enumerate(members):
-            images = member.images.to(backbone.device)
-            labels = member.labels.to(backbone.device)
-            set_seed = derive_seed(seed, "set", name, number)
-            repeats = 1 if name in draws else spec.seeds
-            rounds = _training_views(backbone, images, repeats * share, spec, input_size, set_seed)
-            waiting += [
-                _Run(name, number, TrainingViews(views, labels), derive_seed(set_seed, "run", run))
-                for run, views in enumerate(rounds.split(share))
-            ]
-            gallery = backbone.embed(center_crop(images, input_size), exact=True)
-            nearest[name].append([nearest_neighbor_percent(gallery, labels, test, test_labels)])
-            progress(1)
-            if sum(run.views.features.numel() for run in waiting) > _NUMBERS_AT_ONCE:
-                settle()
-    settle()
-    for name, values in nearest.items():
-        found[name]["nearest_neighbor"] = values
+    members = [(name, *one) for name, given in sets.items() for one in enumerate(given)]
+    for name, number, member in members:
+        images, labels = member.images.to(backbone.device), member.labels.to(backbone.device)
+        set_seed = derive_seed(seed, "set", name, number)
+        repeats = 1 if name in draws else spec.seeds
+        rounds = _training_views(backbone, images, repeats * share, spec, input_size, set_seed)
+        waiting += [
+            _Run(name, number, TrainingViews(views, labels), derive_seed(set_seed, "run", run))
+            for run, views in enumerate(rounds.split(share))
+        ]
+        gallery = backbone.embed(center_crop(images, input_size), exact=True)
+        nearest = nearest_neighbor_percent(gallery, labels, test, test_labels)
+        found[name]["nearest_neighbor"].append([nearest])
+        progress(1)
+        if sum(run.views.features.numel() for run in waiting) > _NUMBERS_AT_ONCE:
+            settle()
+    if waiting:
+        settle()
     return found
 
 

@@ -79,9 +79,9 @@ def test_every_command_says_what_it_does_without_torch(here: Path) -> None:
 
 
 def test_wrong_arguments_show_the_usage_without_torch(here: Path) -> None:
-    # `side_by_side` takes any number of targets.
+    # These take any number of targets.
     words = {verb: ["one", "two", "three", "four", "five"] for verb in COMMANDS}
-    found = ends_of(words | {"side_by_side": ["--five"]})
+    found = ends_of(words | {verb: ["--five"] for verb in ("side_by_side", "submit")})
     for verb, (status, out, err, torch) in found.items():
         assert (status, out, torch) == (2, "", False), verb
         assert f"usage: python -m stages.{verb} [-h]" in err, verb

@@ -52,6 +52,14 @@ def test_one_folder_and_one_backbone_are_a_suite(capsys: pytest.CaptureFixture[s
     assert (params.method.input_size, params.method.resolution) == (224, 256)
 
 
+def test_one_model_alone_may_take_as_long_as_all_together() -> None:
+    settings = written("three", "digits", "efficientnet_lite0 efficientnet_lite1 efficientnet_lite2")
+    longer = settings.variants.longer["as_long_as_all"]
+    assert longer["steps"] == 3 * settings.method.steps
+    assert longer["growth_interval"] == 3 * settings.method.growth_interval
+    assert written("one", "digits", "efficientnet_lite0").variants.longer == {}
+
+
 def test_pairs_of_models_are_compared_where_there_are_two() -> None:
     one = written("one", "digits", "efficientnet_lite0")
     two = written("two", "digits", "efficientnet_lite0 efficientnet_lite1")
