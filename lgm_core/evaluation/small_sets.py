@@ -101,8 +101,7 @@ def evaluate_sets(
         For every name `top1` (and `top5` from five classes on), `balanced` and `worst_group`, a list of runs
         for every set; and `nearest_neighbor`, one number for every set.
     """
-    test = cache.test.to(backbone.device)
-    test_labels = cache.test_labels.to(backbone.device)
+    test, test_labels = cache.test.to(backbone.device), cache.test_labels.to(backbone.device)
     share = spec.view_rounds // spec.seeds
     waiting: list[_Run] = []
     found: dict[str, Runs] = {name: {"nearest_neighbor": []} for name in sets}
