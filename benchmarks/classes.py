@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
-from benchmarks.measure import table
+from benchmarks.measure import status_bytes, table
 from lgm_core.settings.params import NOTHING
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,10 +122,9 @@ def used(folder: Path, stage: Sequence[str]) -> Used:
 def _peak(pid: int) -> int:
     """Most resident memory of a process since it began; 0 once it is gone."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
+        return status_bytes("VmHWM", pid)
+    except (OSError, StopIteration):
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def _size(folder: Path) -> int:

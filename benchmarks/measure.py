@@ -45,15 +45,20 @@ def _reset_peak(device: torch.device) -> int:
         return torch.cuda.memory_allocated(device)
     ctypes.CDLL(None).malloc_trim(0)  # what earlier calls have freed goes back, so that it counts again
     Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
+    return status_bytes("VmRSS")
 
 
 def _peak(device: torch.device) -> int:
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else status_bytes("VmHWM")
 
 
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
+def status_bytes(field: str, process: int | str = "self") -> int:
+    """A field of a process's status on Linux, such as VmHWM, the most resident memory so far.
+
+    Raises:
+        OSError, StopIteration: if there is no such process any more.
+    """
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
 
 

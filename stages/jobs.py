@@ -17,12 +17,9 @@ from urllib.parse import quote
 
 from lgm_core.foundation.errors import InputError
 from stages.params import PRIVATE
-from stages.plan import Plan, open_repo
+from stages.plan import Plan, failure, reproduce
 
 _LOGS = PRIVATE / "jobs"
-_TRIES = 3
-"""DVC gives up after three seconds where another process holds one of its locks; it is then asked again."""
-_SHOWN_LINES = 25
 _SECONDS_TO_END = 60
 """How long a stage may take to write its checkpoint when all is interrupted."""
 
@@ -90,9 +87,8 @@ def _ended(job: _Job, plan: Plan) -> list[str]:
         print(f"[{number}/{plan.total}] {stage}  {seconds:.0f} s", flush=True)
         return []
     log = _log_of(stage)
-    lines = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
-    shown = "\n".join(f"    {line}" for line in lines[-_SHOWN_LINES:])
-    return [f"{stage} failed: {trouble}\n{shown}\n  All it said is in {log}."]
+    said = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
+    return [failure(stage, trouble, said, log)]
 
 
 def _log_of(stage: str) -> Path:
@@ -150,17 +146,8 @@ def _speak_into(log: Path) -> None:
 
 def _reproduced(stage: str) -> str | None:
     """Have DVC reproduce one stage; what went wrong, or None."""
-    from dvc.exceptions import DvcException
-    from dvc.lock import LockError
-
-    for _ in range(_TRIES):
-        try:
-            with open_repo() as repo:
-                repo.reproduce(targets=[stage], single_item=True)
-        except LockError as error:
-            trouble = str(error)
-        except DvcException as error:
-            return ": ".join(map(str, filter(None, (error, error.__cause__))))
-        else:
-            return None
-    return trouble
+    try:
+        reproduce(stage)
+    except InputError as error:
+        return str(error)
+    return None

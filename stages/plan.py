@@ -8,6 +8,10 @@ from typing import Any
 
 from lgm_core.foundation.errors import InputError
 
+_TRIES = 3
+"""DVC gives up after three seconds where another process holds one of its locks; it is then asked again."""
+_SHOWN_LINES = 25
+
 
 @dataclass
 class Plan:
@@ -75,21 +79,21 @@ def planned(targets: list[str]) -> Plan:
     from dvc.exceptions import DvcException
 
     try:
-        with open_repo() as repo, repo.lock:
-            wanted = {
-                stage
-                for target in targets or [None]
-                for stage in repo.stage.collect(target, with_deps=True, graph=repo.index.graph)
-            }
-            # What is needed comes first, and of the rest what dvc.yaml names first.
-            places = {stage: number for number, stage in enumerate(repo.index.stages)}
-            needs_first = repo.index.graph.subgraph(wanted).reverse()
-            order = networkx.lexicographical_topological_sort(needs_first, key=places.__getitem__)
-            graph = {
-                stage.addressing: {need.addressing for need in repo.index.graph.successors(stage)}
-                for stage in order
-            }
         with open_repo() as repo:
+            with repo.lock:
+                wanted = {
+                    stage
+                    for target in targets or [None]
+                    for stage in repo.stage.collect(target, with_deps=True, graph=repo.index.graph)
+                }
+                # What is needed comes first, and of the rest what dvc.yaml names first.
+                places = {stage: number for number, stage in enumerate(repo.index.stages)}
+                needs_first = repo.index.graph.subgraph(wanted).reverse()
+                order = networkx.lexicographical_topological_sort(needs_first, key=places.__getitem__)
+                graph = {
+                    stage.addressing: {need.addressing for need in repo.index.graph.successors(stage)}
+                    for stage in order
+                }
             changed = repo.status(targets=targets or None, with_deps=True)
     except DvcException as error:
         raise InputError(str(error)) from error
@@ -108,9 +112,27 @@ def reproduce(stage: str) -> None:
 
 def _reproduce(**how: Any) -> None:
     from dvc.exceptions import DvcException
+    from dvc.lock import LockError
 
-    try:
-        with open_repo() as repo:
-            repo.reproduce(**how)
-    except DvcException as error:
-        raise InputError(str(error)) from error
+    for left in reversed(range(_TRIES)):
+        try:
+            with open_repo() as repo:
+                repo.reproduce(**how)
+        except DvcException as error:
+            if left and isinstance(error, LockError):
+                continue
+            raise InputError(": ".join(map(str, filter(None, (error, error.__cause__))))) from error
+        return
+
+
+def failure(stage: str, reason: str, said: str, log: object) -> str:
+    """What is told of a stage that failed.
+
+    Args:
+        stage: its name.
+        reason: in a few words, if there is one.
+        said: all that it said, of which the last lines are shown.
+        log: where that is kept.
+    """
+    shown = [f"    {line}" for line in said.splitlines()[-_SHOWN_LINES:]]
+    return "\n".join([f"{stage} failed: {reason}".rstrip(), *shown, f"  All it said is in {log}."])

@@ -8,8 +8,8 @@ from typing import Any
 
 from lgm_core.foundation.errors import InputError, SettingError
 from stages.elsewhere import Elsewhere
+from stages.plan import failure
 
-_SHOWN_LINES = 25
 _TRACEBACK = "submitit ERROR"
 """Where what the stage itself said ends."""
 CLUSTERS = ("slurm", "local")
@@ -63,7 +63,5 @@ def run_jobs(executor: Any, tasks: list[Elsewhere]) -> list[str]:
         error = job.exception()
         if error is not None:
             said = (job.stderr() or str(error)).partition(_TRACEBACK)[0].strip()
-            last = said.splitlines()[-_SHOWN_LINES:]
-            shown = "\n".join(f"    {line}" for line in last)
-            failed.append(f"{task.stage} failed:\n{shown}\n  All it said is in {job.paths.stderr}.")
+            failed.append(failure(task.stage, "", said, job.paths.stderr))
     return failed
