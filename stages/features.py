@@ -31,12 +31,12 @@ def main(dataset: str, backbone: str) -> None:
     read_json(cell.inputs)
     splits = load_splits(params.datasets[dataset], machine.data_root)
     model = opened(params, backbone, machine)
-    which = {"images": Inspection.of(splits).facts, "rank": [ranks.rank, ranks.world]}
-    facts = extraction_facts(model, spec, params.seed) | which
+    inspection = Inspection.of(splits)
+    facts = {**extraction_facts(model, spec, params.seed), "images": inspection.facts, "rank": str(ranks)}
     folder = checkpoint_folder(cell) / f"features-{fingerprint(facts)}"
     with alone(folder.with_suffix(".lock"), f"The features of {dataset} under {backbone}"):
         blocks = Kept(folder, facts)
-        inspection = Inspection.of(splits, blocks.noted)
+        inspection.note_in(blocks.noted)
         total = sum(len(split) for split in splits) // ranks.world
         part = f" (1 of {ranks.world} ranks)" if ranks.world > 1 else ""
         with progress_bar(total, f"features {dataset} {backbone}{part}", "images", shown=ranks.first) as bar:

@@ -10,6 +10,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -45,12 +46,11 @@ class Watched:
 
     Args:
         images: of one split.
-        noted: what an earlier run saw, where the notes go: 0 where it saw nothing.
     """
 
-    def __init__(self, images: ImageSet, noted: Int[Tensor, " n"] | None = None) -> None:
+    def __init__(self, images: ImageSet) -> None:
         self.images = images
-        self.digests = torch.full((len(images),), _UNSEEN).share_memory_() if noted is None else noted
+        self.digests = torch.full((len(images),), _UNSEEN).share_memory_()
 
     def __call__(self, index: int) -> Image.Image:
         """The image, decoded and noted."""
@@ -75,22 +75,10 @@ class Inspection:
     watched: tuple[Watched, Watched]
 
     @classmethod
-    def of(
-        cls,
-        splits: tuple[ImageSet, ImageSet],
-        noted: Callable[[str, int], Tensor] | None = None,
-    ) -> Inspection:
-        """Begin to watch.
-
-        Args:
-            splits: train and test.
-            noted: name of a split, number of its images → what an earlier run saw of them.
-        """
-        named = zip(SPLITS, splits, strict=True)
-        train, test = (
-            Watched(images, None if noted is None else noted(name, len(images))) for name, images in named
-        )
-        return cls((train, test))
+    def of(cls, splits: tuple[ImageSet, ImageSet]) -> Inspection:
+        """Begin to watch."""
+        train, test = splits
+        return cls((Watched(train), Watched(test)))
 
     @property
     def splits(self) -> tuple[ImageSet, ImageSet]:
@@ -115,7 +103,16 @@ class Inspection:
         if ranks.first:
             _warn_of_duplicates(*self.watched)
 
-    @property
+    def note_in(self, noted: Callable[[str, int], Tensor]) -> None:
+        """Go on from what an earlier run saw.
+
+        Args:
+            noted: name of a split, number of its images → what was seen of them, where notes go from now on.
+        """
+        for name, one in zip(SPLITS, self.watched, strict=True):
+            one.digests = noted(name, len(one.images))
+
+    @cached_property
     def facts(self) -> dict[str, dict[str, str]]:
         """What can be told of the images of both splits without decoding them."""
         return {name: _facts(one.images) for name, one in zip(SPLITS, self.watched, strict=True)}

@@ -47,7 +47,9 @@ def extract(feature_spec: Spec, tiny_backbone: Backbone) -> Extract:
         if decoded is not None:
             splits = counted(splits[0], decoded), counted(splits[1], decoded)
         blocks = None if folder is None else Kept(folder, FACTS | facts)
-        inspection = Inspection.of(splits, None if blocks is None else blocks.noted)
+        inspection = Inspection.of(splits)
+        if blocks is not None:
+            inspection.note_in(blocks.noted)
         finished: list[int] = []
 
         def progress(count: int) -> None:
