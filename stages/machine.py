@@ -6,7 +6,7 @@ LGM_WORKERS      processes that decode images    default: up to 8, one per core
 LGM_DATA         folder of the data sets         default: data
 LGM_MICRO_BATCH  most views in the backbone at once   default: auto, as many as fit into memory
 LGM_PRECISION    auto, float32, bfloat16         default: auto, bfloat16 where it is faster
-LGM_COMPILE      1: torch.compile the backbone   default: 0
+LGM_COMPILE      1: torch.compile the backbone for distilling; 0: not   default: auto, on GPUs with Triton
 LGM_INPUTS       own: start although data sets are missing that tables show beside this one
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from lgm_core.foundation.devices import choose_device
+from lgm_core.foundation.devices import choose_device, compiles_by_itself
 from lgm_core.foundation.errors import SettingError
 from stages.cores import available_cores
 
@@ -41,13 +41,15 @@ class Machine:
 def read_machine() -> Machine:
     """Read the `LGM_*` environment variables."""
     workers = whole_number("workers", minimum=0)
+    device = choose_device(os.environ.get("LGM_DEVICE"))
+    compiled = whole_number("compile", minimum=0, automatic="auto")
     return Machine(
-        device=choose_device(os.environ.get("LGM_DEVICE")),
+        device=device,
         workers=min(8, available_cores()) if workers is None else workers,
         data_root=Path(os.environ.get("LGM_DATA") or "data"),
         micro_batch=whole_number("micro_batch", minimum=1, automatic="auto"),
         precision=os.environ.get("LGM_PRECISION") or "auto",
-        compiled=bool(whole_number("compile", minimum=0)),
+        compiled=compiles_by_itself(device) if compiled is None else bool(compiled),
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -79,6 +81,12 @@ def claim(names: Sequence[str], folder: Path) -> str:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
     except OSError as error:
         raise InputError(f"Cannot claim a device in {folder}: {error.strerror or error}.") from error
+
+
+def compiles_by_itself(device: torch.device) -> bool:
+    """Whether torch.compile is worth its minutes and has what it needs: a GPU, Triton and a C compiler."""
+    compilers = any(map(shutil.which, ("cc", "gcc", "clang")))
+    return device.type == "cuda" and find_spec("triton") is not None and compilers
 
 
 def rank_count(device: torch.device, wanted: int | None = None) -> int:

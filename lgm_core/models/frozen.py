@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 EMBEDDED_AT_ONCE = 200
 """Images that go through a backbone at once where no gradient is wanted."""
+_COMPILED_SIZES = 64
 
 
 class FrozenBackbone(nn.Module):
@@ -51,6 +53,7 @@ class FrozenBackbone(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None])
         self.autocast_dtype: torch.dtype | None = None
         self.input_size = input_size
+        self.compiled = False
 
     @property
     def device(self) -> torch.device:
@@ -80,7 +83,7 @@ class FrozenBackbone(nn.Module):
 
     @torch.no_grad()
     def embed(self, images: Float[Tensor, "n 3 s s"], *, exact: bool = False) -> Float[Tensor, "n f"]:
-        """Features of any number of images, without gradients and in bounded memory.
+        """Features of any number of images, without gradients, uncompiled and in bounded memory.
 
         Args:
             images: at least one, on any device; they are moved to the backbone's batch by batch.
@@ -93,15 +96,33 @@ class FrozenBackbone(nn.Module):
         Raises:
             InputError: if not even one image fits into memory.
         """
-        return Backoff(min(EMBEDDED_AT_ONCE, len(images))).run(
-            lambda size: torch.cat([self(part.to(self.device), exact=exact) for part in images.split(size)])
-        )
+        with self._uncompiled():
+            return Backoff(min(EMBEDDED_AT_ONCE, len(images))).run(
+                lambda size: torch.cat(
+                    [self(part.to(self.device), exact=exact) for part in images.split(size)]
+                )
+            )
 
-    @torch.no_grad()
+    def _uncompiled(self) -> AbstractContextManager[object]:
+        """A step has batches of two sizes; others have many, and a compiler takes minutes for each."""
+        return torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
+
+    def compile(self) -> None:
+        """Hand the model to torch.compile, for the steps of distilling.
+
+        What the compiler cannot do runs as it is.
+        """
+        from torch import _dynamo as dynamo
+
+        dynamo.config.suppress_errors = True
+        # Backbones of one architecture share one count of sizes.
+        dynamo.config.recompile_limit = max(_COMPILED_SIZES, dynamo.config.recompile_limit)
+        self.model.compile(dynamic=False)
+        self.compiled = True
+
     def width(self, input_size: int) -> int:
         """F, the features' width, asked of the model itself."""
-        blank = torch.zeros(1, 3, input_size, input_size, device=self.device)
-        return self(blank).shape[1]
+        return self.embed(torch.zeros(1, 3, input_size, input_size)).shape[1]
 
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -143,5 +164,5 @@ def freeze(
     backbone.to(device)
     backbone.autocast_dtype = _autocast_dtype(precision, torch.device(device), attention=attention)
     if compiled:
-        backbone.model.compile()
+        backbone.compile()
     return backbone

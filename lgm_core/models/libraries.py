@@ -37,7 +37,7 @@ def load_backbone(
         normalization: `pretrained`, the row's own statistics, or `imagenet`.
         device: where it runs.
         precision: of the arithmetic inside, one of :data:`PRECISIONS`; features are float32 in any case.
-        compiled: hand the model to torch.compile, which takes minutes at the first batch of every size.
+        compiled: distil through torch.compile, which takes a minute or more at the first batch of every size.
         pretrained: False: random weights, to measure speed and width without any.
 
     Raises:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
+from functools import partialmethod
 from typing import Any
 
 import pytest
 import torch
 from models.toy_models import images, normalized, random_norms, timm_model
 from torch import Tensor, nn
+from torch._dynamo import lookup_backend
 
 from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.models.frozen import EMBEDDED_AT_ONCE, FrozenBackbone, freeze
@@ -258,13 +260,58 @@ def test_unknown_precision_is_refused() -> None:
         freeze(_own_model(), (MEAN, STD), input_size=SIDE, precision="half")
 
 
-def test_a_compiler_gets_the_model_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled: list[Any] = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(self))
-    freeze(_own_model(), (MEAN, STD), input_size=SIDE)
-    assert compiled == []
+class _Counted:
+    """`aot_eager`, which compiles without a compiler, and counts the graphs it was given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.graphs = 0
+        compile_with = partialmethod(nn.Module.compile, backend=self)
+        monkeypatch.setattr(nn.Module, "compile", compile_with)
+
+    def __call__(self, graph: Any, inputs: Any) -> Any:
+        self.graphs += 1
+        return lookup_backend("aot_eager")(graph, inputs)
+
+
+# The compiler's own, as it reads a graph.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+@pytest.mark.parametrize("tag", ["test_vit", "test_resnet", "test_efficientnet"])
+def test_compiled_or_not_a_step_has_the_same_gradient(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = _Counted(monkeypatch)
+    size = timm_model(tag).default_cfg["input_size"][-1]  # pyright: ignore
+    found = []
+    for compiled in (False, True):
+        backbone = freeze(timm_model(tag), (MEAN, STD), input_size=size, compiled=compiled)
+        assert counted.graphs == 0
+        pixels = images(3, size).requires_grad_()
+        features = backbone(pixels)
+        slope = torch.linspace(-1, 1, features.shape[1]).exp().expand_as(features)
+        (gradient,) = torch.autograd.grad(features, pixels, slope)
+        found.append((features.detach(), gradient))
+    assert counted.graphs > 0
+    for plain, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5 * plain.abs().max().item())
+
+
+def test_batches_of_any_size_outside_of_a_step_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = _Counted(monkeypatch)
     backbone = freeze(_own_model(), (MEAN, STD), input_size=SIDE, compiled=True)
-    assert compiled == [backbone.model]
+    for count in range(1, 12):
+        backbone.embed(images(count, SIDE))
+    assert backbone.width(SIDE) and counted.graphs == 0
+    for count in (5, 2, 5, 2):
+        backbone(images(count, SIDE))
+    assert counted.graphs == 2
+
+
+def test_what_cannot_be_compiled_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("no such compiler")
+
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend=broken))
+    plain = freeze(_own_model(), (MEAN, STD), input_size=SIDE)
+    compiled = freeze(_own_model(), (MEAN, STD), input_size=SIDE, compiled=True)
+    assert torch.equal(compiled(images(2, SIDE)), plain(images(2, SIDE)))
 
 
 @pytest.mark.gpu

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lgm_core.foundation import devices
 from lgm_core.foundation.errors import SettingError
 from stages import advice, machine
 from stages.advice import explained
@@ -48,6 +49,28 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.device == torch.device("cpu")
     assert (found.workers, found.data_root, found.micro_batch) == (3, Path("/images"), 16)
     assert (found.precision, found.compiled) == ("bfloat16", True)
+
+
+@pytest.mark.parametrize(
+    ("device", "triton", "compiler", "expected"),
+    [
+        ("cuda", True, True, True),
+        ("cuda", False, True, False),
+        ("cuda", True, False, False),
+        ("cpu", True, True, False),
+    ],
+)
+def test_a_gpu_with_triton_and_a_c_compiler_compiles_by_itself(
+    device: str, triton: bool, compiler: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.machine.choose_device", lambda wanted: torch.device(device))
+    monkeypatch.setattr(devices, "find_spec", lambda name: object() if triton else None)
+    monkeypatch.setattr(devices.shutil, "which", lambda name: f"/bin/{name}" if compiler else None)
+    assert read_machine().compiled is expected
+    monkeypatch.setenv("LGM_COMPILE", "auto")
+    assert read_machine().compiled is expected
+    monkeypatch.setenv("LGM_COMPILE", "0")
+    assert not read_machine().compiled
 
 
 @pytest.mark.parametrize("given", ["0", "00"])
