@@ -47,17 +47,17 @@ class Case:
         return f"{self.tag}, {self.pixels} px, {self.classes} classes, K = {self.rounds}"
 
     def method(self, **changes: Any) -> MethodSettings:
-        """The embedded suite's method at this size, with a full pyramid from the first step on."""
+        """Matching of gradients at this size, with a full pyramid from the first step on."""
         size = self.pixels
         method = replace(
-            params().method, aug_rounds=self.rounds, resolution=size, input_size=size, pyramid_start=size,
-            steps=10**6,
+            params().method, objective="gradient", aug_rounds=self.rounds, resolution=size, input_size=size,
+            pyramid_start=size, steps=10**6,
         )  # fmt: skip
         return replace(method, **changes)
 
     def model(self) -> nn.Module:
         """The plain model, on the CPU."""
-        sized = {"img_size": self.pixels} if self.tag.startswith("vit") else {}
+        sized = {"img_size": self.pixels} if self.tag.startswith(("vit", "eva02")) else {}
         return timm.create_model(self.tag, pretrained=False, num_classes=0, **sized).eval()
 
     def straightforward(self, device: torch.device, *, frozen: bool) -> Straightforward:
@@ -92,3 +92,5 @@ class Case:
 
 ONE_BATCH = {"head_draws": 1, "real_batch": AS_MANY_AS_VIEWS}
 """Settings of the published step: one head, as many real samples as synthetic views."""
+MEANS = {"objective": "means", "head_draws": 1}
+"""Settings of a step that matches class means: there is no head."""

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 
 from benchmarks import straightforward
-from benchmarks.cases import ONE_BATCH, Case, params
+from benchmarks.cases import MEANS, ONE_BATCH, Case, params
 from benchmarks.measure import flops, interleaved, interleaved_processes, machine, matmul_rate, table
 from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets
 from lgm_core.features.cache import FeatureCache
@@ -26,19 +27,29 @@ def straightforward_step(case: Case, *, frozen: bool) -> Callable[[], object]:
     return case.straightforward(CPU, frozen=frozen).step
 
 
-def library_step(case: Case, *, one: bool) -> Callable[[], object]:
-    """The library's step in a process as the stages have it, on `one` batch or as it is used."""
+def library_step(case: Case, **changes: Any) -> Callable[[], object]:
+    """The library's step in a process as the stages have it."""
     keep_freed_memory()
-    return case.distiller(case.backbone(CPU), **(ONE_BATCH if one else {})).step
+    return case.distiller(case.backbone(CPU), **changes).step
+
+
+def backbone_alone(case: Case) -> Callable[[], object]:
+    """What no step can do without: all views through the backbone, and back to their pixels."""
+    keep_freed_memory()
+    backbone = case.backbone(CPU)
+    views = torch.rand(case.classes * case.rounds, 3, case.pixels, case.pixels, requires_grad=True)
+    return lambda: torch.autograd.grad(backbone(views).sum(), views)
 
 
 def distillation(case: Case, rounds: int, rate: float) -> str:
-    """One step, four ways."""
+    """One step, several ways, and the backbone alone."""
     candidates = {
         "straightforward": partial(straightforward_step, case, frozen=False),
         "straightforward, frozen weights": partial(straightforward_step, case, frozen=True),
-        "lgm, the same step (1 head, batch)": partial(library_step, case, one=True),
-        "lgm, as it is used (8 heads, whole bank of 4,000)": partial(library_step, case, one=False),
+        "lgm, the same step (1 head, batch)": partial(library_step, case, **ONE_BATCH),
+        "lgm, 8 heads, whole bank of 4,000": partial(library_step, case),
+        "lgm, class means": partial(library_step, case, **MEANS),
+        "the backbone alone": partial(backbone_alone, case),
     }
     found = interleaved_processes(candidates, rounds=rounds)
     backbone = case.backbone(CPU)

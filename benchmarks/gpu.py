@@ -6,12 +6,13 @@ import argparse
 import os
 import time
 from dataclasses import replace
+from functools import partial
 
 import torch
 from PIL import Image
 
 from benchmarks import straightforward
-from benchmarks.cases import ONE_BATCH, Case, params
+from benchmarks.cases import MEANS, ONE_BATCH, Case, params
 from benchmarks.measure import flops, interleaved, machine, matmul_rate, table
 from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets
 from lgm_core.features.cache import FeatureCache
@@ -21,6 +22,7 @@ from lgm_core.images import ImageSet
 from lgm_core.method.distiller import Distiller
 
 MODEL = "vit_base_patch14_dinov2"
+OTHER_MODEL = "eva02_base_patch14_224"
 COLUMNS = ["one step", "s", "faster", "views/s", "of the matmul rate", "peak GiB", "micro-batch"]
 
 
@@ -38,15 +40,15 @@ def _without_memory_error(call: object) -> str:
 def distillation(case: Case, rounds: int, rate: float, device: torch.device, *, compared: bool) -> str:
     """One step: as written down where that fits into memory, eager and compiled."""
     backbone = case.backbone(device)
+    compiled = case.backbone(device, compiled=True)
     views = case.classes * case.rounds
+    distiller = partial(case.distiller, bank_images=50_000)
     distillers: dict[str, Distiller] = {
-        "lgm": case.distiller(backbone, bank_images=50_000, **ONE_BATCH),
-        "lgm, compiled": case.distiller(
-            case.backbone(device, compiled=True), bank_images=50_000, **ONE_BATCH
-        ),
-        "lgm, 8 heads, 10,000 real": case.distiller(
-            backbone, bank_images=50_000, head_draws=8, real_batch=10_000
-        ),
+        "lgm": distiller(backbone, **ONE_BATCH),
+        "lgm, compiled": distiller(compiled, **ONE_BATCH),
+        "lgm, 8 heads, 10,000 real": distiller(backbone, head_draws=8, real_batch=10_000),
+        "lgm, class means": distiller(backbone, **MEANS),
+        "lgm, class means, compiled": distiller(compiled, **MEANS),
     }
     candidates = {name: one.step for name, one in distillers.items()}
     failed = ""
@@ -140,11 +142,11 @@ def main() -> None:
     device = torch.device("cuda")
     rate = matmul_rate(device)
     print(f"{machine(device)}; bfloat16 matrix products at {rate / 1e12:.0f} TFLOP/s\n")
-    small = Case(MODEL, 224, 100, 10)
-    print(distillation(small, rounds, rate, device, compared=True), end="\n\n", flush=True)
-    for k in (3, 10):
-        case = Case(MODEL, 224, 1000, k)
-        print(distillation(case, rounds, rate, device, compared=k == 3), end="\n\n", flush=True)
+    cases = [(MODEL, 100, 10), (MODEL, 100, 1), (MODEL, 1000, 1), (MODEL, 1000, 3), (OTHER_MODEL, 100, 10)]
+    for model, classes, k in cases:
+        case = Case(model, 224, classes, k)
+        compared = (classes, k) in {(100, 10), (1000, 3)}
+        print(distillation(case, rounds, rate, device, compared=compared), end="\n\n", flush=True)
     print(feature_caching(device), end="\n\n", flush=True)
     print(probing(device), flush=True)
 
