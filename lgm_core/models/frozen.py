@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 EMBEDDED_AT_ONCE = 200
 """Images that go through a backbone at once where no gradient is wanted."""
 _COMPILED_SIZES = 64
+_NEED_THEIR_INPUT = nn.Hardtanh | nn.SiLU | nn.Hardswish | nn.Mish
+"""Activations whose backward pass needs what came in: in place, autograd copies that first."""
 
 
 class FrozenBackbone(nn.Module):
@@ -157,6 +159,9 @@ def freeze(
     fixed = fix_padding(model, input_size)
     alone = keep_class_token(model)
     logger.debug("%d batch norms folded, %d paddings fixed, class token alone: %s", folded, fixed, alone)
+    for part in model.modules():
+        if isinstance(part, _NEED_THEIR_INPUT):
+            part.inplace = False
     convolutional = any(isinstance(part, nn.Conv2d) for part in list(model.modules())[3:])
     attention = any("attn" in label for label, _ in model.named_modules())
     channels_last = convolutional and not attention

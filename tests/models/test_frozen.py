@@ -13,6 +13,7 @@ import torch
 from models.toy_models import images, normalized, random_norms, timm_model
 from torch import Tensor, nn
 from torch._dynamo import lookup_backend
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.models.frozen import EMBEDDED_AT_ONCE, FrozenBackbone, freeze
@@ -258,6 +259,31 @@ def test_auto_is_bfloat16_for_attention_on_a_processor_that_multiplies_it(
 def test_unknown_precision_is_refused() -> None:
     with pytest.raises(SettingError, match=r"precision is 'half'; allowed: auto \| float32 \| bfloat16"):
         freeze(_own_model(), (MEAN, STD), input_size=SIDE, precision="half")
+
+
+class _Copies(TorchDispatchMode):
+    """Counts the copies of whole tensors."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten.clone.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("kind", [nn.ReLU6, nn.Hardtanh, nn.SiLU, nn.Hardswish, nn.Mish])
+def test_no_activation_copies_what_it_needs_again(kind: Callable[..., nn.Module]) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), kind(inplace=True), nn.Flatten())
+    pixels = images(2, 8).requires_grad_()
+    found = []
+    for module in (FrozenBackbone(copy.deepcopy(model), MEAN, STD), freeze(model, (MEAN, STD), input_size=8)):
+        with _Copies() as copies:
+            features = module(pixels)
+            (gradient,) = torch.autograd.grad(features.sum(), pixels)
+        found.append((features.detach(), gradient, copies.count))
+    (plain, plain_gradient, plain_copies), (frozen, gradient, copied) = found
+    assert (plain_copies, copied) == (1, 0)
+    assert torch.equal(frozen, plain) and torch.equal(gradient, plain_gradient)
 
 
 class _Counted:
