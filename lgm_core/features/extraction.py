@@ -61,8 +61,10 @@ class _Squares(Dataset[Tensor]):
         return torch.stack([square(picture, self.side), *placed])
 
 
-def _batches(squares: _Squares, blocks: dict[int, range], workers: int) -> Iterator[tuple[int, Tensor]]:
-    """The decoded images of every block, with its number."""
+def _batches(
+    squares: _Squares, blocks: dict[int, range], workers: int, *, pinned: bool
+) -> Iterator[tuple[int, Tensor]]:
+    """The decoded images of every block, with its number; `pinned` for a copy to a GPU."""
     # Forked workers take what decodes with them, whatever it is; a rank's own default would pickle it.
     forks = workers > 0 and "fork" in multiprocessing.get_all_start_methods()
     loader = DataLoader(
@@ -70,7 +72,7 @@ def _batches(squares: _Squares, blocks: dict[int, range], workers: int) -> Itera
         batch_sampler=[list(images) for images in blocks.values()],
         num_workers=workers,
         multiprocessing_context="fork" if forks else None,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pinned,
         generator=torch.Generator(),  # the loader draws a seed for its workers, not from the global state
     )
     yield from zip(blocks, loader, strict=True)
@@ -159,7 +161,9 @@ def _extract(
     left = {number: block for number, block in blocks.items() if number not in part.done}
     squares = _Squares(images, spec.resolution, [name for name, _ in rounds], seed)
     waiting: Callable[[], None] | None = None
-    for number, pixels in _uploaded(_batches(squares, left, how.workers), backbone.device):
+    device = backbone.device
+    batches = _batches(squares, left, how.workers, pinned=device.type == "cuda")
+    for number, pixels in _uploaded(batches, device):
         features = download(wanted.features(backbone, pixels, left[number].start))
         if waiting is not None:
             waiting()

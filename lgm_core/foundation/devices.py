@@ -36,11 +36,16 @@ def choose_device(wanted: str | None = None) -> torch.device:
         wanted = _claimed_gpu()
     name = wanted or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(0, device=name)
+        device = torch.device(name)
+        if device.type == "cuda" and not torch.cuda.device_count():
+            raise RuntimeError("no GPU is visible")
+        torch.empty(1, device=device)  # a driver that is broken may still give tensors of no size
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SettingError("device", name, f"one that this machine offers ({reason})") from None
-    return torch.device(name)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # what names no device, such as an event, means this one
+    return device
 
 
 def _claimed_gpu() -> str:
@@ -98,6 +103,8 @@ def rank_count(device: torch.device, wanted: int | None = None) -> int:
     if device.type != "cuda":
         return wanted or 1
     available = torch.cuda.device_count() if device.index is None else 1
+    if not available:
+        raise SettingError("device", device, "one that this machine offers (no GPU is visible)")
     if wanted is not None and wanted > available:
         raise SettingError("ranks", wanted, f"at most {available}, one for every GPU of device={device}")
     return wanted or available

@@ -22,7 +22,7 @@ def download(tensor: Tensor) -> Callable[[], Tensor]:
     copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     copy.copy_(tensor, non_blocking=True)
     done = torch.cuda.Event()
-    done.record()
+    done.record(torch.cuda.current_stream(tensor.device))
 
     def finished() -> Tensor:
         done.synchronize()

@@ -7,6 +7,7 @@ error that names it.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import re
 import warnings
@@ -24,6 +25,18 @@ from lgm_core.foundation.errors import InputError
 # Names under which training programs keep a model's tensors beside their own state.
 _CONTAINERS = ("state_dict", "model", "module", "teacher")
 _NAMED_AT_MOST = 4
+_PUBLISHED_ARCHIVES = {
+    "RN50": "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762",
+    "RN101": "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599",
+    "RN50x4": "7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd",
+    "RN50x16": "52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa",
+    "RN50x64": "be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c",
+    "ViT-B/32": "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+    "ViT-B/16": "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f",
+    "ViT-L/14": "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
+    "ViT-L/14@336px": "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",
+}
+"""SHA-256 of OpenAI's CLIP files, as their download addresses have it: TorchScript, which is code."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +88,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint file, without running any code in it.
 
     Args:
-        path: safetensors, a file of `torch.save`, or a TorchScript archive (as OpenAI's CLIP comes), of which
-            only the tensors are used.
+        path: safetensors, or a file of `torch.save`. A TorchScript archive is code: only the files that
+            OpenAI published for CLIP are read, known by their checksums.
 
     Raises:
-        InputError: if the file is no state dict or would need code to load.
+        InputError: if the file is no state dict, would need code to load, or unpacks to more than it holds.
     """
+    _refuse_archives(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -102,7 +116,36 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise InputError(f"{path} holds no state dict of tensors.")
+    without = [name for name, value in content.items() if value.is_meta]
+    if without:
+        raise InputError(f"{path} holds names and shapes without numbers (meta tensors): {_some(without)}.")
     return content
+
+
+def _refuse_archives(path: Path) -> None:
+    """Refuse zip archives that hold unknown code, or more than their own size."""
+    if _is_torchscript(path):
+        if _file_hash(path) not in _PUBLISHED_ARCHIVES.values():
+            raise InputError(
+                f"{path} is a TorchScript archive, and loading one can run code. Only those that OpenAI "
+                f"published for CLIP are read ({', '.join(_PUBLISHED_ARCHIVES)}). Save its tensors where you "
+                "trust it: torch.save(torch.jit.load(file).state_dict(), other_file)."
+            )
+        return
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > path.stat().st_size:
+        raise InputError(
+            f"{path} is a compressed archive: {unpacked} bytes in {path.stat().st_size}. `torch.save` "
+            "compresses nothing; give the file that it wrote."
+        )
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -126,7 +169,7 @@ def load_checkpoint(
         tag: the model, for the message.
 
     Raises:
-        InputError: naming what is missing, left over or of another shape.
+        InputError: naming what is missing, left over, of another shape or another kind of number.
     """
     own = model.state_dict()
     if keys.by_position and set(own) != set(stored):
@@ -138,7 +181,15 @@ def load_checkpoint(
         for key in own
         if key in stored and stored[key].shape != own[key].shape
     ]
-    faults = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    other_kind = [
+        f"{key} ({stored[key].dtype} in the file, {own[key].dtype} in the model)"
+        for key in own
+        if key in stored and own[key].is_floating_point() and not stored[key].is_floating_point()
+    ]
+    faults = {
+        "missing": missing, "unexpected": unexpected, "of another shape": reshaped,
+        "of another kind": other_kind,
+    }  # fmt: skip
     found = "; ".join(f"{fault}: {_some(names)}" for fault, names in faults.items() if names)
     if found:
         raise InputError(

@@ -24,9 +24,10 @@ CPU = torch.device("cpu")
 
 
 def with_gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """Let torch believe in some GPUs, which take tensors of no size."""
+    """Let torch believe in some GPUs, which take any tensor."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(torch, "empty", lambda size, device: None)
 
 
@@ -54,8 +55,36 @@ def test_a_device_that_is_not_there_is_named_with_the_reason(wanted: str) -> Non
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("wanted", ["cuda", "cuda:0"])
+def test_a_driver_that_shows_no_gpu_is_no_device(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+    with_gpus(monkeypatch, 0)
+    with pytest.raises(SettingError, match=r"one that this machine offers \(no GPU is visible\)"):
+        choose_device(wanted)
+
+
+def test_a_driver_that_gives_tensors_of_no_size_alone_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(size: int, device: torch.device) -> None:
+        if size:
+            raise RuntimeError("CUDA driver initialization failed")
+
+    with_gpus(monkeypatch, 1)
+    monkeypatch.setattr(torch, "empty", broken)
+    with pytest.raises(SettingError, match=r"this machine offers \(CUDA driver initialization failed\)"):
+        choose_device("cuda")
+
+
+def test_the_gpu_that_is_named_is_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    current: list[torch.device] = []
+    with_gpus(monkeypatch, 2)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    choose_device("cuda")
+    assert current == []
+    choose_device("cuda:1")
+    assert current == [torch.device("cuda:1")]
+
+
 def test_an_error_without_a_text_is_named_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(size: int, device: str) -> None:
+    def refuse(size: int, device: torch.device) -> None:
         raise AssertionError
 
     monkeypatch.setattr(torch, "empty", refuse)
@@ -77,6 +106,13 @@ def test_there_is_one_rank_for_every_gpu_or_fewer(
 ) -> None:
     with_gpus(monkeypatch, 4)
     assert rank_count(torch.device(device), wanted) == expected
+
+
+@pytest.mark.parametrize("wanted", [None, 1])
+def test_a_stage_is_never_shared_by_nobody(monkeypatch: pytest.MonkeyPatch, wanted: int | None) -> None:
+    with_gpus(monkeypatch, 0)
+    with pytest.raises(SettingError, match="no GPU is visible"):
+        rank_count(torch.device("cuda"), wanted)
 
 
 @pytest.mark.parametrize(("device", "wanted", "most"), [("cuda", 5, 4), ("cuda:2", 2, 1)])

@@ -22,15 +22,15 @@ class _Far(Tensor):
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
-        return torch.device("cuda")
+        return torch.device("cuda:1")
 
 
 def test_a_download_waits_for_its_own_copy_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
 
     class Event:
-        def record(self) -> None:
-            events.append("recorded")
+        def record(self, stream: str) -> None:
+            events.append(f"recorded on {stream}")
 
         def synchronize(self) -> None:
             events.append("waited for")
@@ -38,11 +38,12 @@ def test_a_download_waits_for_its_own_copy_alone(monkeypatch: pytest.MonkeyPatch
     empty = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *shape, dtype, pin_memory: empty(*shape, dtype=dtype))
     monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"the stream of {device}")
     tensor = torch.arange(6.0).reshape(2, 3)
     arrived = download(tensor.as_subclass(_Far))
-    assert events == ["recorded"]
+    assert events == ["recorded on the stream of cuda:1"]
     assert torch.equal(arrived(), tensor)
-    assert events == ["recorded", "waited for"]
+    assert events[1:] == ["waited for"]
 
 
 def test_an_upload_is_pinned_so_that_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

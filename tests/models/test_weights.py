@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import pickle
+import re
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from models.toy_models import images, normalized, row_of, small_vit, timm_model,
 from torch import Tensor, nn
 
 from lgm_core.foundation.errors import InputError
+from lgm_core.models import weights as weight_files
 from lgm_core.models.catalogue import ROWS
 from lgm_core.models.libraries import load_backbone
 from lgm_core.models.weights import KeyLayout, load_checkpoint, package_file, read_state_dict
@@ -43,20 +48,70 @@ def test_checkpoint_is_loaded_in_every_form(form: str, tmp_path: Path) -> None:
     torch.testing.assert_close(backbone(images()), expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit")
-def test_a_compiled_archive_gives_its_tensors(tmp_path: Path) -> None:
-    class Tower(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.visual = nn.Linear(3, 2)
+class _Tower(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.visual = nn.Linear(3, 2)
 
-        def forward(self, x: Tensor) -> Tensor:
-            return self.visual(x)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.visual(x)
 
-    tower = Tower()
-    torch.jit.trace(tower, torch.zeros(1, 3)).save(str(tmp_path / "tower.pt"))
-    stored = read_state_dict(tmp_path / "tower.pt")
-    assert torch.equal(stored["visual.weight"], tower.visual.weight)
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A TorchScript archive."""
+    path = tmp_path / "tower.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(_Tower(), torch.zeros(1, 3)).save(str(path))  # type: ignore[union-attr]
+    return path
+
+
+def test_a_published_archive_gives_its_tensors(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = hashlib.sha256(archive.read_bytes()).hexdigest()
+    monkeypatch.setitem(weight_files._PUBLISHED_ARCHIVES, "tower", known)
+    assert read_state_dict(archive)["visual.weight"].shape == (2, 3)
+
+
+def test_any_other_archive_is_refused_before_it_is_opened(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.jit, "load", lambda *_: pytest.fail("it was opened"))
+    with pytest.raises(InputError, match=r"tower\.pt is a TorchScript archive, and loading one can run code"):
+        read_state_dict(archive)
+
+
+def test_an_archive_that_unpacks_to_more_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was unpacked"))
+    with zipfile.ZipFile(tmp_path / "weights.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("weights/data.pkl", bytes(10**6))
+    with pytest.raises(InputError, match=r"weights\.pth is a compressed archive: 1000000 bytes in \d+\."):
+        read_state_dict(tmp_path / "weights.pth")
+
+
+def test_tensors_without_numbers_are_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(2, device="meta")}, tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=r"names and shapes without numbers \(meta tensors\): a\."):
+        read_state_dict(tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool, torch.complex64])
+def test_weights_that_are_another_kind_of_number_are_refused(tmp_path: Path, dtype: torch.dtype) -> None:
+    model: Any = timm_model()
+    stored = model.state_dict()
+    name = next(key for key, value in stored.items() if value.is_floating_point())
+    torch.save(stored | {name: stored[name].to(dtype)}, tmp_path / "weights.pth")
+    told = re.escape(f"of another kind: {name} ({dtype} in the file, torch.float32 in the model)")
+    with pytest.raises(InputError, match=told):
+        load_backbone(row_of("timm:test_resnet", tmp_path / "weights.pth"), input_size=SIDE)
+
+
+def test_half_precision_is_the_same_kind_of_number(tmp_path: Path) -> None:
+    model: Any = timm_model()
+    torch.save({key: value.half() for key, value in model.state_dict().items()}, tmp_path / "weights.pth")
+    load_backbone(row_of("timm:test_resnet", tmp_path / "weights.pth"), input_size=SIDE)
 
 
 class _Code:
