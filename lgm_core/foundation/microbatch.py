@@ -122,8 +122,15 @@ def fitting_views(
     return -(-total // parts)
 
 
-# The CPU allocator, C++ itself, and oneDNN, which cannot say it better.
-_SIGNS = ("can't allocate memory", "bad_alloc", "could not create a primitive")
+_SIGNS = (
+    "can't allocate memory",  # torch's CPU allocator
+    "bad_alloc",  # C++ itself
+    "could not create a primitive",  # oneDNN, which cannot say it better
+    "out of memory",  # "CUDA error: out of memory" of the driver, and MPS
+    "cudaErrorMemoryAllocation",
+    "_ALLOC_FAILED",  # CUBLAS_STATUS_ALLOC_FAILED, and cuDNN, cuSOLVER, cuFFT and hipBLAS alike
+    "unable to find an engine to execute",  # cuDNN, when no algorithm's workspace fits
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -166,7 +173,7 @@ class Backoff:
         if self.views == 1:
             raise InputError(
                 f"Memory runs out with a single view in the backbone ({reason}). Lower input_size or "
-                "resolution, choose a smaller backbone, free memory, or use the CPU."
+                "resolution, choose a smaller backbone, free memory, or use the CPU (LGM_DEVICE=cpu)."
             )
         self.views = -(-self.views // 2)
         logger.warning("out of memory (%s); going on with a micro-batch of %d views", reason, self.views)

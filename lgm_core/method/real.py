@@ -76,7 +76,7 @@ class RealBank:
         Args:
             method: `all` is every image in every round, a number as many different images, `views` as many
                 views as the step has of synthetic images.
-            generator: on the bank's device.
+            generator: on the CPU, so that the same images are drawn wherever the bank lies.
 
         Raises:
             InputError: if a number was asked for that is larger than that of the images.
@@ -96,11 +96,10 @@ class RealBank:
     def _drawn(self, size: int, generator: torch.Generator) -> Batch:
         """Images in random order, each in a random round; they come again only after all of them came."""
         rounds, count, _ = self.views.shape
-        device = self.views.device
         passes = -(-size // count)
-        orders = [torch.randperm(count, generator=generator, device=device) for _ in range(passes)]
-        chosen = torch.cat(orders)[:size]
-        which = torch.randint(rounds, (size,), generator=generator, device=device)
+        orders = [torch.randperm(count, generator=generator) for _ in range(passes)]
+        chosen = upload(torch.cat(orders)[:size], self.views.device)
+        which = upload(torch.randint(rounds, (size,), generator=generator), self.views.device)
         return self.views[which, chosen], self.targets[chosen]
 
 

@@ -146,6 +146,11 @@ def test_what_every_trial_needs_is_counted_once(monkeypatch: pytest.MonkeyPatch)
         torch.OutOfMemoryError("CUDA out of memory."),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes"),
         RuntimeError("std::bad_alloc"),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+        RuntimeError("cudaErrorMemoryAllocation: out of memory"),
         RuntimeError("could not create a primitive"),
     ],
 )

@@ -16,6 +16,7 @@ from lgm_core.foundation.errors import SettingError
 from lgm_core.foundation.ranks import Ranks
 from lgm_core.method import real
 from lgm_core.method.gradients import Heads, draw_heads, head_gradient
+from lgm_core.method.objectives.objective import Real
 from lgm_core.method.real import Batch, RealBank, real_bank, real_gradient
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import MethodSettings
@@ -169,3 +170,12 @@ def test_the_ranks_parts_add_up_to_the_whole(
 def test_the_real_gradient_makes_no_graph(tiny_backbone: Callable[..., FrozenBackbone]) -> None:
     features, labels, heads = _problem(tiny_backbone)
     assert not real_gradient(features.requires_grad_(), labels, heads, include_bias=True).requires_grad
+
+
+def test_which_images_are_drawn_does_not_depend_on_where_the_bank_lies() -> None:
+    views, labels = torch.randn(2, 12, 3), torch.arange(12) % 3
+    method = MethodSettings.paper(real_batch=5)
+    # A device without generators of its own, as good as any other than the CPU.
+    elsewhere = RealBank(views.to("meta"), labels.to("meta"), ("a", "b", "c"))
+    features, drawn = Real(elsewhere, method, seed=0).batch(step=0)
+    assert (features.device.type, features.shape, drawn.shape) == ("meta", (5, 3), (5,))
