@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 import lgm_core
 from lgm_core.data.sources import dataset_license, load_images
-from lgm_core.distilled import DistilledSet, load_distilled
+from lgm_core.distilled import DistilledSet, load_distilled, load_time_lapse
 from lgm_core.evaluation.accuracies import in_words
 from lgm_core.evaluation.small_sets import probe as probe_set
 from lgm_core.foundation.devices import choose_device
@@ -317,7 +317,8 @@ def export(images: Path, out: Path, title: str | None) -> None:
         "backbone": backbone,
         "settings": found.facts.get("method", {}),
     }
-    named = replace(found, facts={**facts, "statistics": found.facts.get("statistics")})
+    told = {**facts, "statistics": found.facts.get("statistics")}
+    named = replace(found, facts=told, time_lapse=load_time_lapse(images))
     owned = found.facts.get("statistics") is not None
     terms = "those of the images' owners" if owned else dataset_license(_dataset(data))
     export_distilled(out, named, data_card(named, {}, image_terms=terms, weight_terms=row.license))

@@ -5,6 +5,8 @@ images/<class>/<k>.png the same, rounded to 8 bits, for any reader of image fold
 grid.png               all of them at a glance
 history.csv            loss before every step
 settings.json          what made it, class names, names of the pictures
+time_lapse.json        after how many steps snapshots were kept, where they were
+time_lapse/<class>/<k>.webp  the snapshots of that image side by side, reduced where they are large
 again/<n>/             the same of further distillations
 """
 
@@ -18,14 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from lgm_core.foundation.animations import WEBP, read_strip, write_strip
 from lgm_core.foundation.errors import DamagedFileError, InputError, MissingFileError
 from lgm_core.foundation.layout import AGAIN
 from lgm_core.foundation.store import (
     IMAGE_SUFFIXES,
+    read_json,
     read_tensors,
     replacing_folder,
     write_json,
@@ -36,6 +40,7 @@ from lgm_core.foundation.store import (
 from lgm_core.images import decode_file, pixels_of
 
 TENSORS = "images.safetensors"
+_TIME_LAPSE = "time_lapse.json"
 EXPORTED_IMAGES = "train"
 """Folder of an exported set's class folders, named as hubs name a split."""
 
@@ -43,6 +48,19 @@ _UNSAFE = str.maketrans({"/": "_", "\\": "_", "\0": "_"})
 _GAP = 2
 _SHOWN_SIDE = 128
 _WIDEST = 20
+
+
+@dataclass(frozen=True)
+class TimeLapse:
+    """Snapshots of a distillation.
+
+    Attributes:
+        steps: after how many steps each of the k was kept.
+        frames: [k, n, 3, s, s], bytes, the images in the order of their set.
+    """
+
+    steps: tuple[int, ...]
+    frames: UInt8[Tensor, "k n 3 s s"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,8 @@ class DistilledSet:
         classes: class names.
         facts: JSON-like values that say what made it, as far as that is known.
         losses: loss before every step, where it was made here.
+        time_lapse: snapshots, where they were kept in a distillation made here; :func:`load_time_lapse`
+            reads those of a set on disk.
     """
 
     images: Float[Tensor, "n 3 r r"]
@@ -62,6 +82,7 @@ class DistilledSet:
     classes: tuple[str, ...]
     facts: dict[str, Any] = field(default_factory=dict)
     losses: tuple[float, ...] = ()
+    time_lapse: TimeLapse | None = None
 
     def labels_in(self, classes: tuple[str, ...]) -> Int[Tensor, " n"]:
         """The labels as positions in a data set's classes, which are matched by name, in whatever order.
@@ -115,6 +136,10 @@ class DistilledSet:
         write_text(new / "history.csv", "\n".join(["step,loss", *rows]) + "\n")
         settings = {**self.facts, "classes": list(self.classes), "pictures": pictures}
         write_json(new / "settings.json", settings)
+        if self.time_lapse is not None:
+            for number, picture in enumerate(pictures):
+                write_strip(new / strip_name(picture), self.time_lapse.frames[:, number])
+            write_json(new / _TIME_LAPSE, {"steps": list(self.time_lapse.steps)})
 
 
 def save_distilled(folder: Path, sets: Sequence[DistilledSet]) -> None:
@@ -127,6 +152,33 @@ def save_distilled(folder: Path, sets: Sequence[DistilledSet]) -> None:
     with replacing_folder(folder) as new:
         for number, one in enumerate(sets):
             one._write(new / AGAIN / str(number) if number else new)
+
+
+def strip_name(picture: str) -> str:
+    """Name of the snapshots of the image whose picture has a name, `images/<class>/<k>.png`."""
+    _, _, rest = picture.partition("/")
+    return f"time_lapse/{rest.removesuffix('.png')}{WEBP}"
+
+
+def load_time_lapse(path: str | Path) -> TimeLapse | None:
+    """Read the snapshots of a distilled set; None where none were kept.
+
+    Args:
+        path: the folder of a result.
+
+    Raises:
+        InputError: if they are damaged.
+    """
+    folder = Path(path)
+    if not (folder / _TIME_LAPSE).is_file():
+        return None
+    steps = tuple(read_json(folder / _TIME_LAPSE)["steps"])
+    pictures = read_json(folder / "settings.json")["pictures"]
+    strips = [read_strip(folder / strip_name(picture)) for picture in pictures]
+    for picture, strip in zip(pictures, strips, strict=True):
+        if len(strip) != len(steps) or strip.shape != strips[0].shape:
+            raise DamagedFileError(folder / strip_name(picture), f"does not hold {len(steps)} snapshots")
+    return TimeLapse(steps, torch.stack(strips, dim=1))
 
 
 def load_distilled(path: str | Path) -> DistilledSet:

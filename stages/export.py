@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lgm_core.data.catalogue import class_titles
 from lgm_core.data.sources import dataset_license
-from lgm_core.distilled import load_distilled
+from lgm_core.distilled import load_distilled, load_time_lapse
 from lgm_core.foundation.store import read_json
 from lgm_core.models.catalogue import backbone_row
 from lgm_core.reporting.blocks import CENTROIDS
@@ -40,14 +40,14 @@ def main(dataset: str, source: str, folder: str) -> None:
             **asdict(with_overrides(params.method, read_json(cell.overrides))),
         },
     }
-    distilled = replace(load_distilled(cell.distilled), facts=facts)
+    lapse = load_time_lapse(cell.distilled)
+    distilled = replace(load_distilled(cell.distilled), facts=facts, time_lapse=lapse)
     results = Results(layout)
-    chooser = next(iter(members))
     accuracies = {
         target: Measured(
             probe=results.transfer(dataset, source, target),
             nearest=results.transfer(dataset, source, target, measure="nearest_neighbor"),
-            real=results.transfer(dataset, chooser, target, training_set=CENTROIDS),
+            real=results.transfer(dataset, next(iter(members)), target, training_set=CENTROIDS),
             whole=results.best_of_all_images(dataset, target),
         )
         for target in dict.fromkeys((*members, *params.backbones))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Num
 from torch import Tensor, distributed
 
 from lgm_core.foundation.errors import InputError
@@ -80,8 +80,8 @@ class Ranks:
         return [len(self.share(count, rank)) for rank in range(self.world)]
 
     def gather(
-        self, rows: Float[Tensor, "n *rest"], counts: list[int], result: Tensor | None = None
-    ) -> Float[Tensor, "k *rest"]:
+        self, rows: Num[Tensor, "n *rest"], counts: list[int], result: Tensor | None = None
+    ) -> Num[Tensor, "k *rest"]:
         """On rank 0 all ranks' rows in order, on the CPU; on the others their own.
 
         Args:

@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lgm_core.distilled import DistilledSet
+from lgm_core.distilled import DistilledSet, TimeLapse
 from lgm_core.features.augment import draw_for
 from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.foundation.microbatch import Backoff, fitting_views
@@ -35,6 +35,7 @@ from lgm_core.method.objectives.choice import real_side
 from lgm_core.method.objectives.objective import Real
 from lgm_core.method.pyramid import SyntheticImages
 from lgm_core.method.real import RealBank
+from lgm_core.method.snapshots import reduced, snapshot_steps
 from lgm_core.method.synthetic import Synthesis, SyntheticViews
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import CLUSTERS, REAL, MethodSettings
@@ -55,6 +56,7 @@ class DistillState:
     optimizer: torch.optim.Optimizer
     step: int = 0
     losses: list[float] = field(default_factory=list)
+    snapshots: list[Tensor] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors and numbers."""
@@ -63,6 +65,7 @@ class DistillState:
             "step": self.step,
             "losses": torch.tensor(self.losses, dtype=torch.float64),
             "levels": [level.detach().clone() for level in self.images.levels],
+            "snapshots": list(self.snapshots),
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
         }
 
@@ -171,6 +174,7 @@ class Distiller:
         begun = None if start is None else start[own.start : own.stop]
         images = SyntheticImages(list(own), method, seed, self.device, begun)
         self.state = DistillState(images, make_optimizer(method, images.levels))
+        self.snapshot_steps = snapshot_steps(method)
 
     def load_state(self, saved: dict[str, Any]) -> None:
         """Go on from what :meth:`DistillState.state_dict` returned on the same rank of as many.
@@ -186,6 +190,7 @@ class Distiller:
             )
         state.step = saved["step"]
         state.losses = saved["losses"].tolist()
+        state.snapshots = [frames.to(self.device) for frames in saved["snapshots"]]
         state.images.levels = [level.to(self.device).clone().requires_grad_() for level in saved["levels"]]
         state.optimizer = make_optimizer(self.method, state.images.levels)
         state.optimizer.load_state_dict(copy.deepcopy(saved["optimizer"]))
@@ -230,10 +235,26 @@ class Distiller:
             losses.append(loss * (member.weight / total))
         return torch.stack(gradients).sum(dim=0), torch.stack(losses).sum()
 
+    def _keep_snapshot(self) -> None:
+        """Keep a rendering of the own images if one is due after as many steps as were made."""
+        due = self.snapshot_steps[len(self.state.snapshots) :]
+        if due and due[0] == self.state.step:
+            with torch.no_grad():
+                self.state.snapshots.append(reduced(self.state.images.render()))
+
+    def _time_lapse(self) -> TimeLapse | None:
+        """The snapshots, of all images on rank 0."""
+        if not self.state.snapshots:
+            return None
+        counts = self.ranks.counts(self.count)
+        frames = [self.ranks.gather(own, counts) for own in self.state.snapshots]
+        return TimeLapse(self.snapshot_steps, torch.stack(frames).cpu())
+
     def step(self) -> Tensor:
         """One update of the own images; the loss before it, equal on all ranks, on the device."""
         state = self.state
         method = self.method
+        self._keep_snapshot()
         if state.images.due(state.step):
             state.images.grow()
             state.optimizer = make_optimizer(method, state.images.levels)
@@ -293,6 +314,9 @@ class Distiller:
             for number, loss in block:
                 progress(number, loss)
             keep()
+        self._keep_snapshot()
         with torch.no_grad():
             images = self.ranks.gather(self.state.images.render(), self.ranks.counts(self.count))
-        return DistilledSet(images, self.labels, self.classes, losses=tuple(self.state.losses))
+        losses = tuple(self.state.losses)
+        lapse = self._time_lapse()
+        return DistilledSet(images, self.labels, self.classes, losses=losses, time_lapse=lapse)

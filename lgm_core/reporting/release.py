@@ -3,10 +3,12 @@
 train/<class>/<k>.png  for torchvision's ImageFolder, timm and `load_dataset("imagefolder", data_dir=…)`
 images.safetensors     images [n, 3, r, r] in [0, 1] and labels [n], before rounding to 8 bits
 README.md              the data card
+time_lapse.webp, .gif  how the images grew, where snapshots were kept: the first image of up to 20 classes
 """
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +16,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lgm_core.distilled import EXPORTED_IMAGES, TENSORS, DistilledSet, picture_names
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from lgm_core.distilled import (
+    EXPORTED_IMAGES,
+    TENSORS,
+    DistilledSet,
+    image_grid,
+    picture_names,
+)
+from lgm_core.foundation.animations import GIF, WEBP, write_animation
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.store import (
     replacing_folder,
@@ -27,6 +40,10 @@ from lgm_core.reporting.table_formats import format_value
 _CARD = "data_card.md"
 _NAMED = 20
 """Most classes that the card names."""
+_ANIMATED = 20
+"""Most classes that the time-lapse shows."""
+_ONE_ROW = 5
+_FRAME_MILLISECONDS = 300
 
 
 def export_distilled(folder: Path, distilled: DistilledSet, card: str) -> None:
@@ -47,7 +64,21 @@ def export_distilled(folder: Path, distilled: DistilledSet, card: str) -> None:
         distilled.write_exact(new)
         for image, picture in zip(distilled.images, pictures, strict=True):
             write_png(new / picture, image)
+        if distilled.time_lapse is not None:
+            for suffix in (WEBP, GIF):
+                write_animation(new / f"time_lapse{suffix}", _grids(distilled), _FRAME_MILLISECONDS)
         write_text(new / "README.md", card)
+
+
+def _grids(distilled: DistilledSet) -> UInt8[Tensor, "k 3 h w"]:
+    """The snapshots as grids of the first image of every class, of at most 20 classes."""
+    assert distilled.time_lapse is not None
+    labels = distilled.labels.tolist()
+    firsts = sorted({label: labels.index(label) for label in labels}.values())[:_ANIMATED]
+    columns = len(firsts) if len(firsts) <= _ONE_ROW else math.ceil(len(firsts) / 2)
+    frames = distilled.time_lapse.frames[:, firsts].float() / 255
+    grids = torch.stack([image_grid(frame, columns) for frame in frames])
+    return (grids * 255).round().byte()
 
 
 @dataclass(frozen=True)

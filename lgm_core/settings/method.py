@@ -18,6 +18,7 @@ MEANS = "means"
 RIDGE = "ridge"
 REAL = "real"
 CLUSTERS = "clusters"
+MOST_SNAPSHOTS = 100
 UNREAD = "none"
 """The value of a setting that the objective does not read."""
 
@@ -111,6 +112,9 @@ class MethodSettings:
     """Step size of the optimiser. Paper: 0.002."""
     learning_rate_schedule: str = setting(checks.choice("constant", "cosine"))
     """`constant`, or `cosine`: half a cosine down to 0. Paper: not stated; `constant` (published code)."""
+    snapshots: int = setting(checks.integer(0, MOST_SNAPSHOTS))
+    """How many small renderings of a distillation are kept, from its start to its end; they show how the
+    images grow and change nothing. Paper: not stated; 0 (published code)."""
 
     def __post_init__(self) -> None:
         if self.input_size > self.resolution:
@@ -176,6 +180,7 @@ class MethodSettings:
             optimizer="adam",
             learning_rate=0.002,
             learning_rate_schedule="constant",
+            snapshots=0,
         )
         return replace(settings, **checked_settings(changes, METHOD_KEYS))
 

@@ -129,7 +129,9 @@ def _distil_rank(
         for name, method in methods.items():
             members = _members(backbones[: RUNS[name][0]], method)
             result = Distiller(members, method, seed=3, ranks=own_ranks()).run()
-            torch.save((result.images, result.losses), Path(folder) / f"{name} {rank}.pt")
+            assert result.time_lapse is not None
+            kept = (result.images, result.losses, result.time_lapse.frames)
+            torch.save(kept, Path(folder) / f"{name} {rank}.pt")
 
 
 @pytest.mark.slow
@@ -142,21 +144,24 @@ def test_ranks_distil_what_one_process_distils_with_every_objective_and_together
 ) -> None:
     backbones = [tiny_backbone(WIDTH, seed=seed) for seed in range(3)]
     base = {"steps": 12, "growth_interval": 4, "resolution": 16, "input_size": 12, "aug_rounds": 3}
-    base |= {"head_draws": 2, "learning_rate": 0.002}
+    base |= {"head_draws": 2, "learning_rate": 0.002, "snapshots": 3}
     methods = {name: method(**{**base, **changes}) for name, (_, changes) in RUNS.items()}
     spawn_ranks(_distil_rank, world, (backbones, methods, str(tmp_path)))
     for name, settings in methods.items():
         alone = Distiller(_members(backbones[: RUNS[name][0]], settings), settings, seed=3).run()
-        results: list[tuple[Tensor, tuple[float, ...]]] = [
+        results: list[tuple[Tensor, tuple[float, ...], Tensor]] = [
             torch.load(tmp_path / f"{name} {rank}.pt") for rank in range(world)
         ]
         torch.testing.assert_close(
             results[0][0], alone.images, rtol=0, atol=1e-4, msg=lambda told, name=name: f"{name}: {told}"
         )
-        for rank, (images, losses) in enumerate(results):
+        assert alone.time_lapse is not None
+        assert (results[0][2].int() - alone.time_lapse.frames.int()).abs().max() <= 1, name
+        for rank, (images, losses, frames) in enumerate(results):
             assert losses == results[0][1], name
             assert losses == pytest.approx(alone.losses, abs=1e-5), name
             assert rank == 0 or len(images) < len(alone.images), name
+            assert frames.shape[:2] == (3, len(images)), name
 
 
 def _end(rank: int, world: int, rendezvous: str, how: str, folder: str) -> None:

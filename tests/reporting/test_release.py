@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torchvision.transforms.functional import to_tensor
 
 import lgm_core
 from lgm_core.data.sources import dataset_license, load_images
-from lgm_core.distilled import DistilledSet, class_folders, load_distilled
+from lgm_core.distilled import DistilledSet, TimeLapse, class_folders, load_distilled
 from lgm_core.features.extraction import extract_test
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.sources import DatasetSource
@@ -62,8 +63,31 @@ def test_torchvision_and_timm_number_the_classes_as_we_do(exported: Path) -> Non
 def test_hugging_face_numbers_the_classes_as_we_do(exported: Path, tmp_path: Path) -> None:
     hub = pytest.importorskip("datasets")
     hub.disable_progress_bars()
+    frames = torch.zeros(3, 14, 3, 8, 8, dtype=torch.uint8)
+    export_distilled(exported, replace(some_set(), time_lapse=TimeLapse((0, 1, 2), frames)), "# card\n")
     found = hub.load_dataset("imagefolder", data_dir=str(exported), cache_dir=str(tmp_path / "cache"))
     assert found["train"]["label"] == some_set().labels.tolist()
+
+
+@pytest.mark.parametrize(("count", "size"), [(2, (258, 128)), (7, (518, 258)), (25, (1298, 258))])
+def test_snapshots_are_exported_as_animations_that_no_reader_takes_for_images(
+    tmp_path: Path, count: int, size: tuple[int, int]
+) -> None:
+    one = some_set(tuple(f"class {number:02d}" for number in range(count)))
+    frames = torch.arange(4, dtype=torch.uint8)[:, None, None, None, None] * 60
+    lapse = TimeLapse((0, 2, 4, 9), frames.expand(4, 2 * count, 3, 8, 8))
+    export_distilled(tmp_path / "out", replace(one, time_lapse=lapse), "# card\n")
+    for name in ("time_lapse.webp", "time_lapse.gif"):
+        with Image.open(tmp_path / "out" / name) as opened:
+            assert (opened.n_frames, opened.size) == (4, size)
+            opened.seek(3)
+            assert opened.convert("RGB").getpixel((60, 60)) == pytest.approx((180,) * 3, abs=4)
+    assert torch.equal(lgm_core.load_distilled(tmp_path / "out").images, one.images)
+    assert ImageFolder(str(tmp_path / "out" / "train")).targets == one.labels.tolist()
+    timms = create_dataset("folder", root=str(tmp_path / "out"), split="train")
+    assert len(timms) == len(one.labels)
+    export_distilled(tmp_path / "out", one, "# card\n")
+    assert not list((tmp_path / "out").glob("time_lapse*"))
 
 
 @pytest.mark.parametrize(
