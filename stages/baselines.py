@@ -6,6 +6,7 @@ if __name__ == "__main__":
     run_stage("baselines", __doc__, "dataset backbone")
 
 from lgm_core.evaluation.full_data import evaluate_full, full_probe_facts
+from lgm_core.evaluation.full_head import save_head
 from lgm_core.evaluation.selection import select_baselines
 from lgm_core.features.cache import load_features
 from lgm_core.foundation.provenance import Measurement
@@ -32,9 +33,11 @@ def main(dataset: str, backbone: str) -> None:
     )
     seed = derive_seed(params.seed, "baselines", dataset, backbone)
     training = measurement.part("probe on all images", params.probe.seeds)
-    accuracies = evaluate_full(cache, params.probe, seed=seed, device=machine.device, training=training)
+    how = {"device": machine.device, "training": training}
+    accuracies, head = evaluate_full(cache, params.probe, seed=seed, **how)
     facts = {"dataset": dataset, "backbone": backbone, "ipc": params.method.ipc, "seed": params.seed}
     facts["images"] = len(cache.train_labels)
     facts |= full_probe_facts(params.probe)
     write_json(cell.baselines, {**facts, **accuracies, "selection": selection})
+    save_head(cell.head, head, cache.classes)
     measurement.write(cell.run("baselines"))

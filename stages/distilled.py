@@ -10,11 +10,15 @@ from lgm_core.evaluation.selection import select_baselines, select_further
 from lgm_core.evaluation.small_sets import LabeledImages, real_sets
 from lgm_core.foundation.errors import InputError, StaleFileError
 from lgm_core.foundation.seeds import derive_seed
+from lgm_core.foundation.store import read_json
 from lgm_core.images import ImageSet
+from lgm_core.settings.params import SEVERAL
 from stages.work import Opened, Work
 
 Selection = dict[str, list[list[int]]]
 """Baseline → numbers of the images of each of its sets."""
+# What a curve of images per class varies beside the count; the real images are those of the plain curve.
+_STARTS = {"slots", "init"}
 
 
 def distilled_for(classes: tuple[str, ...], folder: Path) -> LabeledImages:
@@ -60,3 +64,14 @@ def selected(work: Work, member: Opened, ipc: int) -> Selection:
     seed = derive_seed(work.params.seed, "random images", work.dataset)
     plain = select_baselines(cache, ipc, draws=work.params.probe.random_seeds, seed=seed)
     return plain | select_further(cache, ipc, seed=work.clusters_seed(member.name))
+
+
+def probed_selection(work: Work, own: list[Opened], variant: str) -> Selection | None:
+    """The real images that are probed beside Neighbors; None where not even these are."""
+    if not variant:
+        return read_json(work.features(own[0].name).baselines)["selection"] if len(own) == 1 else {}
+    group, _, name = variant.partition("/")
+    changes = work.params.variants.ipc[name] if group == SEVERAL else None
+    if changes is None or changes.keys() & _STARTS:
+        return None
+    return selected(work, own[0], changes["ipc"])

@@ -14,7 +14,7 @@ from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.store import write_json
 from stages.distilled import chosen_images, distilled_for, near_images, selected
 from stages.params import read_layout, read_params
-from stages.probing import probed
+from stages.probing import on_every_backbone, probed
 from stages.reading import training_images
 from stages.work import Work
 
@@ -35,7 +35,7 @@ def main(dataset: str, source: str) -> None:
     selection = selected(work, own[0], params.method.ipc)
     sets = {"distilled": distilled, **coded}
     sets |= chosen_images(train, near, selection, params.method.resolution)
-    targets = probed(work, own, sets, measurement)
+    targets = on_every_backbone(work, own, lambda one: probed(work, one, sets, measurement))
     for one in own:
         seed = derive_seed(params.seed, "prototypes", dataset, one.name)
         how = {"seed": seed, "device": work.machine.device}

@@ -8,20 +8,22 @@ if __name__ == "__main__":
 
     run_shared_stage("probe", __doc__, "dataset source [variant]", {"--images": "probe_images"})
 
+from typing import Any
+
 from lgm_core.evaluation.neighbors import save_neighbors
-from lgm_core.evaluation.small_sets import RANDOM, probe_facts
+from lgm_core.evaluation.seen import seen_facts
+from lgm_core.evaluation.small_sets import RANDOM, LabeledImages, probe_facts
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
-from lgm_core.foundation.store import read_json, write_json
-from lgm_core.settings.params import SEVERAL
-from stages.distilled import Selection, chosen_images, distilled_for, near_images, selected
+from lgm_core.foundation.store import write_json
+from stages.distilled import chosen_images, distilled_for, near_images, probed_selection
 from stages.params import read_layout, read_params
-from stages.probing import probed
+from stages.probing import on_every_backbone, probed
 from stages.reading import training_images
+from stages.seeing import seen_by
 from stages.work import Opened, Work
 
-# What a curve of images per class varies beside the count; the real images are those of the plain curve.
-_STARTS = {"slots", "init"}
+Sets = dict[str, list[LabeledImages]]
 
 
 def main(dataset: str, source: str, variant: str = "") -> None:
@@ -34,27 +36,25 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     train = training_images(work, own[0].name)
     distilled = [distilled_for(train.classes, cell.distilled) for cell in cells]
     near = near_images(work, own, distilled)
-    side = params.method.resolution
-    selection = _selection(work, own, variant)
-    real = {} if selection is None else chosen_images(train, near, selection, side)
-    # Every backbone has the same Random sets: a table of the method itself reads them where they are its own.
-    targets = probed(
-        work, own, {"distilled": distilled, **real}, measurement, for_members=() if variant else (RANDOM,)
-    )
+    selection = probed_selection(work, own, variant)
+    real = {} if selection is None else chosen_images(train, near, selection, params.method.resolution)
+    sets = {"distilled": distilled, **real}
+    found = on_every_backbone(work, own, lambda one: _shown(work, one, sets, measurement, variant))
     if own_ranks().first:
-        save_neighbors(cells[0].neighbors, near[0], train, distilled[0].labels, side)
+        save_neighbors(cells[0].neighbors, near[0], train, distilled[0].labels, params.method.resolution)
         names = {"dataset": dataset, "source": source, "variant": variant}
         facts = probe_facts(params.probe, **names, seed=params.seed)
-        write_json(cells[0].probe, facts | {"targets": targets})
+        write_json(cells[0].probe, facts | {"targets": {name: runs for name, (runs, _) in found.items()}})
+        seen = {name: images for name, (_, images) in found.items()}
+        write_json(cells[0].seen, seen_facts(train.classes, **names, seed=params.seed) | {"targets": seen})
         measurement.write(cells[0].run("probe"))
 
 
-def _selection(work: Work, own: list[Opened], variant: str) -> Selection | None:
-    """The real images that are probed beside Neighbors; None where not even these are."""
-    if not variant:
-        return read_json(work.features(own[0].name).baselines)["selection"] if len(own) == 1 else {}
-    group, _, name = variant.partition("/")
-    changes = work.params.variants.ipc[name] if group == SEVERAL else None
-    if changes is None or changes.keys() & _STARTS:
-        return None
-    return selected(work, own[0], changes["ipc"])
+def _shown(work: Work, one: Opened, sets: Sets, measurement: Measurement, variant: str) -> tuple[Any, Any]:
+    """Accuracies of the sets on one backbone, and what its probe on all images sees in the first of them.
+
+    Every backbone has the same Random sets: a table of the method itself reads them where they are its own.
+    """
+    hidden = () if variant or one.name in work.params.members(work.source) else (RANDOM,)
+    shown = {name: of for name, of in sets.items() if name not in hidden}
+    return probed(work, one, shown, measurement), seen_by(work, one, sets["distilled"][0])

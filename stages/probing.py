@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
-from lgm_core.evaluation.small_sets import RANDOM, LabeledImages, evaluate_sets, probe_count
+from lgm_core.evaluation.small_sets import RANDOM, LabeledImages, Runs, evaluate_sets, probe_count
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.seeds import derive_seed
 from stages.progress import progress_bar
 from stages.work import Opened, Work
 
+Found = TypeVar("Found")
 
-def probed(
-    work: Work,
-    own: list[Opened],
-    sets: dict[str, list[LabeledImages]],
-    measurement: Measurement,
-    *,
-    for_members: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """Accuracies of image sets on the members of a source and on all backbones that are compared.
+
+def on_every_backbone(work: Work, own: list[Opened], what: Callable[[Opened], Found]) -> dict[str, Found]:
+    """What is found on the members of a source and on all backbones that are compared.
 
     Args:
         work: data set and source.
         own: the source's members.
-        sets: training sets by name.
-        measurement: notes the seconds of a probe on every backbone.
-        for_members: names of sets that only the members are shown.
+        what: done on every backbone, each opened once.
 
     Returns:
-        Backbone → set → measure → runs, whichever rank measured it.
+        By backbone, whichever rank found it.
     """
-    params = work.params
     ranks = own_ranks()
     known = {one.name: one for one in own}
-    found = {}
-    for target in list(dict.fromkeys((*known, *params.backbones)))[ranks.rank :: ranks.world]:
-        seen = known.get(target) or work.opened(target)
-        shown = {name: of for name, of in sets.items() if target in known or name not in for_members}
-        seed = derive_seed(params.seed, "probe", work.dataset, work.source, target)
-        how = {"input_size": params.method.input_size, "seed": seed, "draws": (RANDOM,)}
-        bar = progress_bar(sum(map(len, shown.values())), f"probe {work.dataset} on {target}", "sets")
-        with bar, measurement.part(f"probe on {target}", probe_count(shown, params.probe)):
-            found[target] = evaluate_sets(
-                seen.backbone, seen.cache, shown, params.probe, **how, progress=bar.update
-            )
-    return {target: runs for part in ranks.collect(found) for target, runs in part.items()}
+    targets = list(dict.fromkeys((*known, *work.params.backbones)))[ranks.rank :: ranks.world]
+    found = {target: what(known.get(target) or work.opened(target)) for target in targets}
+    return {target: one for part in ranks.collect(found) for target, one in part.items()}
+
+
+def probed(
+    work: Work, target: Opened, sets: dict[str, list[LabeledImages]], measurement: Measurement
+) -> dict[str, Runs]:
+    """Accuracies of image sets on one backbone, set → measure → runs; notes the seconds of a probe."""
+    params = work.params
+    seed = derive_seed(params.seed, "probe", work.dataset, work.source, target.name)
+    how = {"input_size": params.method.input_size, "seed": seed, "draws": (RANDOM,)}
+    bar = progress_bar(sum(map(len, sets.values())), f"probe {work.dataset} on {target.name}", "sets")
+    with bar, measurement.part(f"probe on {target.name}", probe_count(sets, params.probe)):
+        return evaluate_sets(target.backbone, target.cache, sets, params.probe, **how, progress=bar.update)

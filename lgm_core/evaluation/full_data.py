@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from lgm_core.evaluation.accuracies import accuracies, majority_accuracies, nearest_class_mean_percent
 from lgm_core.evaluation.probe import TrainingViews, hold_out, train_heads
@@ -27,7 +29,7 @@ def evaluate_full(
     seed: int,
     device: torch.device | str = "cpu",
     training: AbstractContextManager[Any] | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Float[Tensor, "c g"]]:
     """Probe on all training images, and the ceilings on their centre views; accuracies in percent.
 
     Args:
@@ -39,7 +41,8 @@ def evaluate_full(
 
     Returns:
         `full` with one entry per seed under `top1` (and `top5`, `balanced`, `worst_group`), `majority`, what
-        always answering the largest class scores, `nearest_class_mean` and `ridge`.
+        always answering the largest class scores, `nearest_class_mean` and `ridge`; and the probe's head of
+        the first seed, [C, F + 1], whose last column is the bias.
     """
     device = torch.device(device)
     kept, validation = hold_out(cache.train, cache.train_labels, spec, seed)
@@ -54,17 +57,14 @@ def evaluate_full(
             validation=None if validation is None else validation.to(device),
         )
     samples = [part.to(device) for part in (cache.train, cache.train_labels, cache.test, cache.test_labels)]
-    return {
-        "full": accuracies(
-            heads,
-            cache.test.to(device),
-            cache.test_labels.to(device),
-            None if cache.test_groups is None else cache.test_groups.to(device),
-        ),
+    groups = None if cache.test_groups is None else cache.test_groups.to(device)
+    found = {
+        "full": accuracies(heads, samples[2], samples[3], groups),
         "majority": majority_accuracies(cache.train_labels, cache.test_labels, cache.test_groups),
         "nearest_class_mean": nearest_class_mean_percent(*samples),
         "ridge": ridge_percent(*samples, seed=seed, holdout=spec.holdout),
     }
+    return found, heads[0].cpu()
 
 
 def full_probe_facts(spec: ProbeSettings) -> dict[str, Any]:

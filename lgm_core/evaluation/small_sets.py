@@ -22,7 +22,7 @@ from lgm_core.foundation.seeds import derive_seed, named_generator
 from lgm_core.images import ImageSet, squares
 from lgm_core.models.frozen import EMBEDDED_AT_ONCE, FrozenBackbone
 from lgm_core.settings.evaluation import ProbeSettings
-from lgm_core.settings.method import NO_AUGMENTATION, FeatureSettings
+from lgm_core.settings.method import NO_AUGMENTATION, AugmentSettings, FeatureSettings
 
 _PROBE_SETTINGS = (
     "epochs", "batch_size", "learning_rate", "head_std", "seeds", "view_rounds", "patience", "holdout",
@@ -47,19 +47,40 @@ Runs = dict[str, list[list[float]]]
 """Measure → percent: a list for every set, of its runs."""
 
 
-def _training_views(
-    backbone: FrozenBackbone, images: Tensor, rounds: int, spec: ProbeSettings, input_size: int, seed: int
+def view_features(
+    backbone: FrozenBackbone,
+    images: Float[Tensor, "n 3 r r"],
+    rounds: int,
+    augment: AugmentSettings,
+    input_size: int,
+    generator: torch.Generator,
 ) -> Float[Tensor, "v n f"]:
-    """Features of `rounds` rounds of training views of every image; views are made batch by batch."""
+    """Features of `rounds` random views of every image, which are made batch by batch.
+
+    Args:
+        backbone: that sees them.
+        images: on its device, values in [0, 1].
+        rounds: v.
+        augment: how views are drawn.
+        input_size: side in pixels of what the backbone sees.
+        generator: on the CPU.
+    """
     count = len(images)
-    draws = draw_views(rounds * count, spec.augment, named_generator(seed, "probe views"))
+    draws = draw_views(rounds * count, augment, generator)
     sources = torch.arange(count, device=images.device).repeat(rounds)
     features = []
     for start in range(0, rounds * count, EMBEDDED_AT_ONCE):
         stop = start + EMBEDDED_AT_ONCE
-        views = view(images[sources[start:stop]], draws.part(start, stop), input_size, spec.augment)
+        views = view(images[sources[start:stop]], draws.part(start, stop), input_size, augment)
         features.append(backbone.embed(views))
     return torch.cat(features).reshape(rounds, count, -1)
+
+
+def _training_views(
+    backbone: FrozenBackbone, images: Tensor, rounds: int, spec: ProbeSettings, input_size: int, seed: int
+) -> Float[Tensor, "v n f"]:
+    generator = named_generator(seed, "probe views")
+    return view_features(backbone, images, rounds, spec.augment, input_size, generator)
 
 
 class _Run(NamedTuple):

@@ -21,8 +21,8 @@ GIF = ".gif"
 WIDEST_STRIP = 16383
 """Pixels: the format's limit."""
 
-_LOSSLESS_SIDE = 64
-_QUALITY = 90
+_LOSSLESS_SIDE = 32
+_QUALITY = 85
 _ENLARGED_SIDE = 128
 _PAUSE = 5
 """How much longer the last frame stays than the others."""

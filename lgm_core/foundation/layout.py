@@ -2,18 +2,20 @@
 
 results/<suite>/<data set>/features/<source>/        feature cache, sample pictures
                            baselines/<source>.json   chosen images, full-data probe, ceilings
+                           heads/<source>.safetensors  head of the full-data probe
                            distilled/<source>/       images, pictures, loss history, settings; further
                                                      distillations from other draws in again/1, again/2, …
                            neighbors/<source>/       the real images nearest to the distilled ones
                            probe/<source>.json       accuracies of what that source distilled
+                           seen/<source>.json        classes that full-data probes see in distilled images
                            judged/<source>.json      the same by every measure, beside all real selections
                            alignment.json            mutual k-NN between all backbones
                            runs/<verb>/<source>.json time and memory of the run that made a cell
                            inputs.json               that what this data set's features need was found
                            overrides.json            settings of the method that differ for this data set
-                           ensembles/                distilled, neighbors, probe and runs of ensembles
-                           <group>/                  distilled, neighbors, probe and runs of variants, each in
-                                                     a folder of its source: probe/<source>/<variant>.json
+                           ensembles/                distilled, neighbors, probe, seen and runs of ensembles
+                           <group>/                  distilled, neighbors, probe, seen and runs of variants,
+                                                     in a folder of its source: probe/<source>/<variant>.json
 results/<suite>/none/                                empty results, for what tables and figures leave out
 results/<suite>/tables/<table>.{csv,md,tex}
 results/<suite>/figures/<figure>.{png,svg,csv}
@@ -44,9 +46,11 @@ RESERVED_SUITES = ("code",)
 _VERBS = {
     "features": "features",
     "baselines": "baselines",
+    "heads": "baselines",
     "distilled": "distill",
     "neighbors": "probe",
     "probe": "probe",
+    "seen": "probe",
     "judged": "judge",
     "alignment.json": "align",
     "inputs.json": "inputs",
@@ -96,6 +100,11 @@ class Cell:
         return self.folder / "baselines" / f"{self.source}.json"
 
     @property
+    def head(self) -> Path:
+        """Head of the probe on all real images."""
+        return self.folder / "heads" / f"{self.source}.safetensors"
+
+    @property
     def distilled(self) -> Path:
         """Folder of the distilled set."""
         folder = self._path("distilled")
@@ -110,6 +119,11 @@ class Cell:
     def probe(self) -> Path:
         """JSON of the accuracies of what the source distilled."""
         return self._path("probe", ".json")
+
+    @property
+    def seen(self) -> Path:
+        """JSON of the classes that full-data probes see in the distilled images."""
+        return self._path("seen", ".json")
 
     @property
     def judged(self) -> Path:

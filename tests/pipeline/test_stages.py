@@ -31,7 +31,7 @@ from toy_project import (
     write_settings,
 )
 
-from lgm_core.distilled import load_distilled
+from lgm_core.distilled import load_distilled, load_time_lapse
 from lgm_core.features.cache import load_features
 from lgm_core.foundation.errors import InputError
 from lgm_core.settings.params import NOTHING
@@ -53,7 +53,7 @@ def of_all_sources() -> set[Path]:
     """What is made of every data set with every backbone, once for all variants."""
     cells = [CELL(dataset, name) for dataset in (DATASET, GROUPED) for name in BACKBONES]
     cells.append(CELL(DATASET, SHOWN))
-    paths = {path for cell in cells for path in (cell.baselines, cell.run("baselines"))}
+    paths = {path for cell in cells for path in (cell.baselines, cell.head, cell.run("baselines"))}
     for cell in cells:
         tensors = {cell.features / f"{part}.safetensors" for part in ("images", "train", "views", "test")}
         samples = cell.features / "samples"
@@ -72,16 +72,20 @@ def of_all_variants() -> set[Path]:
     plain = [CELL(dataset, name) for dataset in (DATASET, GROUPED) for name in BACKBONES]
     alone = [CELL(DATASET, SHOWN), CELL(DATASET, ENSEMBLE)]
     cells = [*plain, *alone, *(CELL(DATASET, *variant) for variant in variant_cells())]
-    paths = {path for cell in cells for path in (cell.probe, cell.run("probe"))}
+    paths = {path for cell in cells for path in (cell.probe, cell.seen, cell.run("probe"))}
     for cell in cells:
         classes = COLORS if cell.dataset == DATASET else ("landbird", "waterbird")
-        kept = ("images.safetensors", "grid.png", "history.csv", "settings.json")
+        kept = ("images.safetensors", "grid.png", "history.csv", "settings.json", "time_lapse.json")
         sets = [replace(cell, replicate=number).distilled for number in range(DISTILLATIONS)]
         paths |= {cell.run("distill"), *(folder / part for folder in sets for part in kept)}
         paths |= {cell.neighbors / part for part in ("features.safetensors", "neighbors.json")}
         for folder in (*sets, cell.neighbors):
             count = 2 if cell.variant.startswith("ipc/") else 1
             paths |= {folder / "images" / name / f"{k}.png" for name in classes for k in range(count)}
+            if folder != cell.neighbors:
+                paths |= {
+                    folder / "time_lapse" / name / f"{k}.webp" for name in classes for k in range(count)
+                }
     judged = [CELL(DATASET, source) for source in (BACKBONES[0], ENSEMBLE)]
     return paths | {path for cell in judged for path in (cell.judged, cell.run("judge"))}
 
@@ -126,6 +130,31 @@ def test_further_distillations_start_from_draws_of_their_own(project: dict[str, 
         assert (first.facts["replicate"], second.facts["replicate"]) == (0, 1)
         assert not torch.equal(first.images, second.images)
         assert {**first.facts, "replicate": 1} == second.facts
+
+
+def test_every_distilled_image_is_looked_at_by_every_backbones_full_data_probe(
+    project: dict[str, Any],
+) -> None:
+    for cell in (CELL(DATASET, BACKBONES[0]), CELL(DATASET, ENSEMBLE), CELL(DATASET, *variant_cells()[0])):
+        found = read(cell.seen)
+        assert set(found["targets"]) == set(BACKBONES)
+        assert found["classes"] == sorted(COLORS)
+        count = len(read(cell.distilled / "settings.json")["pictures"])
+        for images in found["targets"].values():
+            assert len(images) == count
+            for one in images:
+                assert sorted(number for number, _ in one["whole"]) == [0, 1, 2]
+                assert sum(percent for _, percent in one["whole"]) == pytest.approx(100, abs=0.05)
+                assert 0 <= one["own_share"] <= 100
+
+
+def test_a_distilled_set_lies_with_its_time_lapse(project: dict[str, Any]) -> None:
+    for cell in (CELL(DATASET, BACKBONES[0]), replace(CELL(DATASET, ENSEMBLE), replicate=1)):
+        lapse = load_time_lapse(cell.distilled)
+        assert lapse is not None
+        assert lapse.steps == tuple(range(project["steps"] + 1))
+        end = load_distilled(cell.distilled).images
+        assert (lapse.frames[-1].float() / 255 - end).abs().mean() < 0.1
 
 
 def test_random_baseline_shows_every_backbone_the_same_images(project: dict[str, Any]) -> None:
