@@ -160,6 +160,12 @@ def strip_name(picture: str) -> str:
     return f"time_lapse/{rest.removesuffix('.png')}{WEBP}"
 
 
+def snapshot_numbers(folder: Path) -> tuple[int, ...]:
+    """After how many steps each snapshot of a set on disk was kept; none where there are none."""
+    path = folder / _TIME_LAPSE
+    return tuple(read_json(path)["steps"]) if path.is_file() else ()
+
+
 def load_time_lapse(path: str | Path) -> TimeLapse | None:
     """Read the snapshots of a distilled set; None where none were kept.
 
@@ -170,9 +176,9 @@ def load_time_lapse(path: str | Path) -> TimeLapse | None:
         InputError: if they are damaged.
     """
     folder = Path(path)
-    if not (folder / _TIME_LAPSE).is_file():
+    steps = snapshot_numbers(folder)
+    if not steps:
         return None
-    steps = tuple(read_json(folder / _TIME_LAPSE)["steps"])
     pictures = read_json(folder / "settings.json")["pictures"]
     strips = [read_strip(folder / strip_name(picture)) for picture in pictures]
     for picture, strip in zip(pictures, strips, strict=True):

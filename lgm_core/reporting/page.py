@@ -4,6 +4,7 @@ index.html                 the page; works from a file and from any web server, 
 style.css, script.js       how it looks, and the gallery's filters
 method.svg                 Figure 2, the method as a diagram
 gallery.js                 what the gallery shows
+closer.js                  a closer look at one of its images: time-lapse, classes that probes see
 cells/…                    the cells' JSON, each with its run's time and memory
 pictures/…                 distilled images and their neighbours, large ones reduced
 tables/…, figures/…        as files
@@ -22,6 +23,7 @@ from lgm_core.foundation.errors import MissingFileError
 from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.store import read_json, replacing_folder, write_json, write_text
 from lgm_core.reporting.blocks import METHOD
+from lgm_core.reporting.closer import class_lists, seen_in, time_lapse
 from lgm_core.reporting.figures import FIGURES, figure_caption, shown_datasets
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.runs import Run, all_runs, distilled_runs
@@ -38,7 +40,7 @@ from lgm_core.reporting.tables import TABLES, Table, assemble, table_of
 from lgm_core.settings.params import Params
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_PAGES = ("index.html", "style.css", "script.js", "gallery.js")
+_PAGES = ("index.html", "style.css", "script.js", "gallery.js", "closer.js")
 _DIAGRAM = _TEMPLATES / "method.svg"
 _FILTERS = {"dataset": "Data set", "source": "Model", "variant": "Variant", "class": "Class"}
 _LARGEST_SIDE = 160
@@ -137,6 +139,7 @@ class _Report:
             classes = self.results.distilled(*name)["classes"]
             near = self.results.neighbors(*name)
             per_class = len(near) // len(classes)
+            seen = seen_in(cell, len(near))
             entries += [
                 {
                     "dataset": run.dataset,
@@ -147,6 +150,8 @@ class _Report:
                     "neighbor": self._picture(cell.neighbors / entry["picture"]),
                     "name": entry["name"],
                     "similarity": entry["similarity"],
+                    "time_lapse": time_lapse(cell, entry["picture"], self.layout.results, self.folder),
+                    "seen": seen[number],
                 }
                 for number, entry in enumerate(near)
             ]
@@ -188,6 +193,9 @@ class _Report:
             "tables": self.tables(),
             "figures": self.figures(),
             "gallery": self.gallery(),
+            "classes": class_lists(
+                self.results, {run.dataset: self._cell(run) for run in distilled_runs(self.params)}
+            ),
             "filters": _FILTERS,
             "runs": runs,
             "totals": totals,

@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 from reporting.hand_made import ALIGNED_WITH
 
-from lgm_core.distilled import picture_names
+from lgm_core.distilled import picture_names, strip_name
 from lgm_core.features.cache import FeatureCache, save_features
 from lgm_core.features.samples import save_samples
+from lgm_core.foundation.animations import write_strip
 from lgm_core.foundation.layout import Cell, Layout
 from lgm_core.foundation.store import write_json, write_png, write_tensors, write_text
 from lgm_core.images import ImageSet
@@ -107,6 +108,13 @@ def write_distilled(layout: Layout, run: Run, settings: Params) -> None:
         every = (*chosen, "random", "herding", "medoids", "k_center")
         targets = {target: {name: _runs() for name in every} for target in NETS}
     write_json(cell.probe, {"targets": targets, "seed": 7})
+    looked = [{"whole": [[n, 75.0], [1 - n, 25.0]], "crops": [[0, 60.0], [1, 40.0]], "own_share": 62.5}
+              for n in range(2)]  # fmt: skip
+    write_json(cell.seen, {"classes": list(CLASSES), "targets": dict.fromkeys(targets, looked)})
+    for number, picture in enumerate(pictures):
+        frames = torch.arange(3, dtype=torch.uint8)[:, None, None, None].expand(3, 3, 8, 8) * 80 + number
+        write_strip(cell.distilled / strip_name(picture), frames)
+    write_json(cell.distilled / "time_lapse.json", {"steps": [0, 10, 300]})
 
 
 def write_judged(cell: Cell) -> None:

@@ -44,7 +44,7 @@ function card(entry) {
   const name = document.createElement("strong");
   name.textContent = entry.class;
   caption.append(name, ` ${entry.dataset}, ${entry.source}, ${entry.variant}`);
-  figure.append(pair, caption);
+  figure.append(pair, caption, closerButton(entry));
   figure.title = `nearest real image: ${entry.name}`;
   return figure;
 }

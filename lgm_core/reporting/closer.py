@@ -1,0 +1,64 @@
+"""What the gallery knows of an image beside its pictures: its time-lapse, and what full-data probes see in it.
+
+Every entry of GALLERY has these two:
+
+time_lapse  null, or {"strip": address, "steps": [0, …]}: a picture of as many square frames side by side, each of
+            the image after so many steps; of the method itself, not of its variants
+seen        backbone → {"whole": [[class, percent], …], "crops": [[class, percent], …], "own_share": percent}:
+            the five most probable classes in the centre view and in the mean over random crops, and the share
+            of crops in which the image's own class comes first; classes are positions in CLASSES[data set]
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from lgm_core.distilled import snapshot_numbers, strip_name
+from lgm_core.foundation.errors import MissingFileError, StaleFileError
+from lgm_core.foundation.layout import Cell
+from lgm_core.foundation.store import read_json
+from lgm_core.reporting.results import Results
+
+
+def time_lapse(cell: Cell, picture: str, results: Path, report: Path) -> dict[str, Any] | None:
+    """Copy an image's snapshots into the report; their address and steps, None where there are none.
+
+    Args:
+        cell: that distilled it.
+        picture: its name in the set.
+        results: folder of all results.
+        report: folder of the report.
+    """
+    steps = snapshot_numbers(cell.distilled)
+    if cell.variant or not steps:
+        return None
+    source = cell.distilled / strip_name(picture)
+    if not source.is_file():
+        raise MissingFileError(source)
+    target = report / "pictures" / source.relative_to(results)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return {"strip": quote(target.relative_to(report).as_posix()), "steps": list(steps)}
+
+
+def seen_in(cell: Cell, count: int) -> list[dict[str, Any]]:
+    """For each of the `count` images of a cell: backbone → what its probe sees in it.
+
+    Raises:
+        FileError: if the cell's file is missing, or of another number of images.
+    """
+    targets = read_json(cell.seen).get("targets", {})
+    if not targets or any(len(images) != count for images in targets.values()):
+        raise StaleFileError(cell.seen, f"does not say what is seen in {count} images")
+    return [{name: images[number] for name, images in targets.items()} for number in range(count)]
+
+
+def class_lists(results: Results, cells: dict[str, Cell]) -> dict[str, list[str]]:
+    """Data set → what its classes are called in print, in the order of their numbers."""
+    return {
+        dataset: [results.class_title(name) for name in read_json(cell.seen)["classes"]]
+        for dataset, cell in cells.items()
+    }
