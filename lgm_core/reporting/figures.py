@@ -42,7 +42,7 @@ from lgm_core.reporting.plots import (
 )
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.table_formats import title_of
-from lgm_core.reporting.tables import check_places, check_shown_alone
+from lgm_core.reporting.tables import check_places, check_shown_alone, spread_note
 from lgm_core.settings.params import NOTHING, Params
 from lgm_core.settings.shown import shown_classes
 
@@ -143,6 +143,8 @@ class FigureRow:
         plot: its drawing, where it is a plot.
         data: what `dvc plots` draws of it, a line of points for every name.
         table: whose data sets it shows, where they are not its own.
+        told: what its pictures, lines or marks are, for the caption.
+        spread: whether it shows a ±, which the caption then explains.
     """
 
     title: str
@@ -151,6 +153,8 @@ class FigureRow:
     plot: Plot | None = None
     data: Data | None = None
     table: str | None = None
+    told: str = ""
+    spread: bool = False
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -159,51 +163,96 @@ class FigureRow:
 
 
 FIGURES = {
-    "figure1": FigureRow("Figure 1. Distilled images of every model", ("dataset",), panels=distilled_panels),
+    "figure1": FigureRow(
+        "Figure 1. Distilled images of every model",
+        ("dataset",),
+        panels=distilled_panels,
+        told="A row of images for each model that distilled them, a column for each class.",
+    ),
     "figure3": FigureRow(
         "Figure 3. Accuracy against rounds of augmentation",
         ("dataset", "source"),
         plot=draw_rounds,
         data=rounds_data,
+        told="A line for each model that is probed; the first distilled the images.",
+        spread=True,
     ),
     "figure4": FigureRow(
         "Figure 4. Training features, class means and distilled images",
         ("dataset", "source"),
         plot=_draw_components,
+        told=(
+            "Small marks are training images, outlined ones class means, stars distilled images with "
+            "the number of their class in the legend."
+        ),
     ),
     "figure5": FigureRow(
         "Figure 5. The same classes under every ablation",
         ("source",),
         panels=ablation_panels,
         table="table3",
+        told=(
+            "A row for each variant of the method, a column for each class; the row's title says what"
+            " is left out."
+        ),
     ),
     "figure6": FigureRow(
-        "Figure 6. A data set with a spurious background", ("dataset",), panels=sample_panels
+        "Figure 6. A data set with a spurious background",
+        ("dataset",),
+        panels=sample_panels,
+        told="A row for each class: real images of both splits, then what each model distilled.",
     ),
     "figure7": FigureRow(
-        "Figure 7. Fine-grained data sets", ("left", "right", "source"), panels=single_panels
+        "Figure 7. Fine-grained data sets",
+        ("left", "right", "source"),
+        panels=single_panels,
+        told="An image for each class, all distilled with the same model.",
     ),
     "figure8": FigureRow(
         "Figure 8. Distilled images above their nearest real neighbours",
         ("dataset", "source"),
         panels=neighbor_panels,
+        told=(
+            "Above, the distilled image of each class; below, the real image of that class whose "
+            "features are nearest to it, with their cosine."
+        ),
+        spread=True,
     ),
     "figure9": FigureRow(
         "Figure 9. Accuracy against images per class (ours, not the paper's)",
         ("dataset", "source"),
         plot=draw_ipc,
         data=ipc_data,
+        told=(
+            "On the left the model that distils is probed, on the right the others; dashed, a probe "
+            "on all images."
+        ),
+        spread=True,
     ),
     "figure10": FigureRow(
         "Figure 10. Accuracy against seconds of distillation (ours, not the paper's)",
         ("dataset", "source"),
         plot=draw_seconds,
         data=seconds_data,
+        told=(
+            "A point for each recipe, a line for recipes that differ in steps alone; dashed, the "
+            "settings' own."
+        ),
+        spread=True,
     ),
     "alignment": FigureRow(
-        "Transfer against alignment, every pair of models", ("left", "right"), plot=_draw_alignment
+        "Transfer against alignment, every pair of models",
+        ("left", "right"),
+        plot=_draw_alignment,
+        told="A point for each ordered pair of models, the one that distils before the arrow.",
     ),
-    "losses": FigureRow("Loss of the distillations", ("left", "right"), plot=_draw_losses, data=_losses_data),
+    "losses": FigureRow(
+        "Loss of the distillations",
+        ("left", "right"),
+        plot=_draw_losses,
+        data=_losses_data,
+        told="A line for each model that distils.",
+    ),
 }
 
 
@@ -280,6 +329,11 @@ def plotted_data(name: str, results: Results, params: Params) -> str:
 
 
 def figure_caption(name: str, params: Params, captions: Mapping[str, str]) -> str:
-    """What the shown data sets are, where there is something to say."""
+    """What is shown, what the data sets are where there is something to say, the suite, and what ± is."""
     datasets = shown_datasets(name, params)
-    return "\n".join(f"{dataset}: {captions[dataset]}." for dataset in datasets if captions.get(dataset))
+    if not datasets:
+        return ""
+    row = FIGURES[name]
+    lines = [f"{dataset}: {captions[dataset]}." for dataset in datasets if captions.get(dataset)]
+    spread = [spread_note(params.distillations)] if row.spread else []
+    return "\n".join([row.told, *lines, f"Suite: {params.suite}.", *spread])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ _PICTURE_INCHES = 0.62
 _LABEL_INCHES = 1.0
 _LEAST_WIDTH_INCHES = 4.4
 _TITLE_INCHES = 0.2
-_CAPTION_INCHES = 0.35
+_CAPTION_LINE_INCHES = 0.12
+_CAPTION_CHARACTERS_PER_INCH = 22
 _DPI = 200
 _FONT_POINTS = 7
 
@@ -81,12 +83,18 @@ def _draw(panel: Panel, figure: SubFigure, width: float) -> None:
         axes[row, 0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=_FONT_POINTS, labelpad=4)
 
 
+def _wrapped(caption: str, width: float) -> list[str]:
+    """The caption in lines that a figure so many inches wide has room for."""
+    most = int(_CAPTION_CHARACTERS_PER_INCH * width)
+    return [part for line in caption.split("\n") for part in textwrap.wrap(line, most)]
+
+
 def save_panels(panels: list[Panel], caption: str, path: Path) -> None:
     """Draw panels one above the other.
 
     Args:
         panels: at least one.
-        caption: a line under them; may be empty.
+        caption: lines under them; may be empty.
         path: a `.png` file.
     """
     from matplotlib.figure import Figure
@@ -94,13 +102,14 @@ def save_panels(panels: list[Panel], caption: str, path: Path) -> None:
     widest = _LABEL_INCHES + max(len(panel.columns) for panel in panels) * _PICTURE_INCHES + 0.1
     width = max(widest, _LEAST_WIDTH_INCHES)
     heights = [_height(panel) for panel in panels]
+    lines = _wrapped(caption, width)
     if caption:
-        heights.append(_CAPTION_INCHES)
+        heights.append(0.1 + _CAPTION_LINE_INCHES * len(lines))
     figure = Figure(figsize=(width, sum(heights)), dpi=_DPI)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, panel in zip(parts, panels, strict=False):
         _draw(panel, part, width)
     if caption:
-        parts[-1].text(0.01, 0.8, caption, fontsize=_FONT_POINTS - 1, va="top", wrap=True)
+        parts[-1].text(0.01, 0.95, "\n".join(lines), fontsize=_FONT_POINTS - 1, va="top")
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})

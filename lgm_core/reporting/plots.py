@@ -177,10 +177,10 @@ def _draw_lines(place: Axes, lines: list[Series], points: bool) -> None:
 
 @_styled
 def draw_clouds(clouds: list[Cloud], title: str, shares: tuple[float, float], said: str = "") -> Figure:
-    """Classes in the plane of two principal components.
+    """Classes in the plane of two principal components, each star with the number of its class.
 
     Args:
-        clouds: one for each class.
+        clouds: one for each class, numbered from 1.
         title: one line.
         shares: of the variance along the two axes, in percent.
         said: lines under the plot.
@@ -189,15 +189,18 @@ def draw_clouds(clouds: list[Cloud], title: str, shares: tuple[float, float], sa
     for number, cloud in enumerate(clouds):
         color, marker = color_and_marker(number)
         place.scatter(*cloud.samples.T, s=6, color=color, marker=marker, alpha=0.25, linewidths=0)
-        place.scatter([], [], s=18, color=color, marker=marker, linewidths=0, label=cloud.name)
+        name = f"{number + 1}  {cloud.name}"
+        place.scatter([], [], s=18, color=color, marker=marker, linewidths=0, label=name)
     for number, cloud in enumerate(clouds):
         color, marker = color_and_marker(number)
         edge = {"edgecolors": "black", "linewidths": 0.7, "color": color, "zorder": 3}
         place.scatter(*cloud.mean, s=36, marker=marker, **edge)
         place.scatter(*cloud.distilled.T, s=110, marker="*", **edge)
+        for point in cloud.distilled:
+            _number(place, number + 1, point)
     look = {"color": "white", "edgecolors": "black", "linewidths": 0.7}
     place.scatter([], [], s=36, marker="o", label="class mean (outlined)", **look)
-    place.scatter([], [], s=110, marker="*", label="distilled image", **look)
+    place.scatter([], [], s=110, marker="*", label="distilled image, with its class's number", **look)
     place.set(title=title)
     place.set_xlabel(f"first principal component ({shares[0]:.0f} % of the variance)")
     place.set_ylabel(f"second ({shares[1]:.0f} %)")
@@ -205,6 +208,15 @@ def draw_clouds(clouds: list[Cloud], title: str, shares: tuple[float, float], sa
     if said:
         figure.supxlabel(said, x=0.01, ha="left", fontsize=6.5)
     return figure
+
+
+def _number(place: Axes, number: int, point: np.ndarray) -> None:
+    """A class's number beside its star: stars have one shape, and there are fewer colours than classes."""
+    from matplotlib.patheffects import withStroke
+
+    around = [withStroke(linewidth=1.5, foreground="white")]
+    look = {"fontsize": 7, "fontweight": "bold", "path_effects": around, "zorder": 4}
+    place.annotate(str(number), tuple(point), xytext=(5, 4), textcoords="offset points", **look)
 
 
 @_styled

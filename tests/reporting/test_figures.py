@@ -140,7 +140,7 @@ def test_classes_are_called_what_people_call_them(whole: Results, settings: Para
     assert panels_of("figure8", titled, settings)[0].columns[0] == "Rhodesian\nridgeback\ncos 0.50"
     legend = plot_of("figure4", titled, settings).axes[0].get_legend()
     assert legend is not None
-    assert legend.get_texts()[0].get_text() == "Rhodesian ridgeback"
+    assert legend.get_texts()[0].get_text() == "1  Rhodesian ridgeback"
 
 
 def test_figure3_takes_variants_and_the_method_itself(whole: Results, settings: Params) -> None:
@@ -212,12 +212,6 @@ def test_plotted_data_is_long_csv(whole: Results, settings: Params) -> None:
     losses = plotted_data("losses", whole, settings)
     assert losses.splitlines()[1:4] == ["pets a,0,0.9", "pets a,1,0.7", "pets a,2,0.8"]
     assert plotted_data("figure1", whole, settings) == "series,x,y\n"
-
-
-def test_a_caption_says_what_the_shown_data_sets_are(settings: Params) -> None:
-    assert figure_caption("figure1", settings, CAPTIONS) == f"pets: {CAPTIONS['pets']}."
-    assert figure_caption("losses", settings, {"pets": "x", "biased": "y"}) == "pets: x.\nbiased: y."
-    assert figure_caption("figure1", settings, {}) == ""
 
 
 def test_a_missing_picture_list_names_its_file_and_stage(own_whole: Results, settings: Params) -> None:

@@ -88,7 +88,7 @@ def test_of_lines_at_one_place_the_first_is_on_top_and_many_have_their_legend_be
     assert place.get_legend() is None and len(figure.legends) == 1
 
 
-def test_clouds_are_a_color_for_every_class_with_its_mean_and_images() -> None:
+def test_clouds_are_a_color_and_a_number_for_every_class_with_its_mean_and_images() -> None:
     generator = np.random.default_rng(0)
     clouds = [
         Cloud(name, generator.normal(size=(5, 2)), np.zeros(2), generator.normal(size=(2, 2)))
@@ -96,8 +96,10 @@ def test_clouds_are_a_color_for_every_class_with_its_mean_and_images() -> None:
     ]
     (place,) = draw_clouds(clouds, "pets", (61.4, 20.6)).axes
     assert [text.get_text() for text in place.get_legend().get_texts()] == [
-        "cat", "dog", "class mean (outlined)", "distilled image",
+        "1  cat", "2  dog", "class mean (outlined)", "distilled image, with its class's number",
     ]  # fmt: skip
+    stars = [(text.get_text(), *text.xy) for text in place.texts]
+    assert stars == [(str(n), *point) for n, cloud in enumerate(clouds, 1) for point in cloud.distilled]
     assert place.get_xlabel() == "first principal component (61 % of the variance)"
     assert place.get_ylabel() == "second (21 %)"
 

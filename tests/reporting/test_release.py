@@ -143,6 +143,35 @@ def test_the_card_says_how_and_how_well_and_under_which_terms() -> None:
         assert told in card
 
 
+@pytest.mark.parametrize(
+    ("probes", "told"),
+    [
+        (
+            {"vit": ([27.0, 27.7, 28.4], 22.4, 60.0)},
+            "reaches 46 % of the top-1 accuracy that all training images give. Against as many real images "
+            "it is better on 1 of 1 backbones and worse on 0,",
+        ),
+        (
+            {"vit": ([88.0, 89.0, 90.0], 88.9, 94.0), "conv": ([50.0, 51.0, 52.0], 60.0, 90.0)},
+            "reaches 57 to 95 % of the top-1 accuracy that all training images give. Against as many real "
+            "images it is better on 0 of 2 backbones and worse on 1,",
+        ),
+        ({}, "What a probe on them reaches was not measured."),
+    ],
+)
+def test_the_card_claims_what_was_measured(
+    probes: dict[str, tuple[list[float], float, float]], told: str
+) -> None:
+    accuracies = {
+        name: Measured(summarize(runs), Value(0.0), summarize([real] * 3), Value(whole))
+        for name, (runs, real, whole) in probes.items()
+    }
+    card = data_card(some_set(), accuracies, image_terms="A", weight_terms="B")
+    assert told in card
+    assert "place of the whole data set" not in card
+    assert "close to" not in card
+
+
 def test_a_card_without_accuracies_says_so() -> None:
     card = data_card(some_set(), {}, image_terms="terms A", weight_terms="terms B")
     assert "| not measured | – | – | – | – | – |" in card
