@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from lgm_core.foundation.errors import FileError, InputError, KeyFaultError, MissingFileError, SettingError
+from lgm_core.foundation.errors import (
+    FileError,
+    InputError,
+    KeyFaultError,
+    MissingFileError,
+    NoMemoryError,
+    SettingError,
+)
 from lgm_core.foundation.layout import Layout
 from stages.params import PARAMS_FILE, read_layout, read_params
 
@@ -21,6 +28,8 @@ def explained(error: InputError) -> str:
         return f"{PARAMS_FILE}: {error}{shown}"
     if isinstance(error, FileError):
         return f"{error}{_command(error)}"
+    if isinstance(error, NoMemoryError):
+        return f"{error} LGM_DEVICE=cpu does that."
     return str(error)
 
 

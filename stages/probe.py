@@ -16,7 +16,7 @@ from lgm_core.foundation.store import read_json, write_json
 from lgm_core.settings.params import SEVERAL
 from stages.distilled import Selection, chosen_images, distilled_for, near_images, selected
 from stages.params import read_layout, read_params
-from stages.probing import probed
+from stages.probing import forget_checkpoints, probed
 from stages.reading import training_images
 from stages.work import Opened, Work
 
@@ -43,10 +43,10 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     )
     if own_ranks().first:
         save_neighbors(cells[0].neighbors, near[0], train, distilled[0].labels, side)
-        names = {"dataset": dataset, "source": source, "variant": variant}
-        facts = probe_facts(params.probe, **names, seed=params.seed)
+        facts = probe_facts(params.probe, dataset=dataset, source=source, variant=variant, seed=params.seed)
         write_json(cells[0].probe, facts | {"targets": targets})
         measurement.write(cells[0].run("probe"))
+        forget_checkpoints(cells, distilled)
 
 
 def _selection(work: Work, own: list[Opened], variant: str) -> Selection | None:

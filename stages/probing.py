@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from lgm_core.evaluation.small_sets import RANDOM, LabeledImages, evaluate_sets, probe_count
+from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.seeds import derive_seed
+from lgm_core.method.finished import forget
+from stages.params import checkpoint_folder
 from stages.progress import progress_bar
 from stages.work import Opened, Work
 
@@ -47,3 +50,9 @@ def probed(
                 seen.backbone, seen.cache, shown, params.probe, **how, progress=bar.update
             )
     return {target: runs for part in ranks.collect(found) for target, runs in part.items()}
+
+
+def forget_checkpoints(cells: list[Cell], distilled: list[LabeledImages]) -> None:
+    """Remove what is left of the runs that made these sets: DVC runs what reads them once it keeps them."""
+    for cell, found in zip(cells, distilled, strict=True):
+        forget(checkpoint_folder(cell), found.images)

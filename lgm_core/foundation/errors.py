@@ -57,6 +57,10 @@ class KeyFaultError(InputError):
         self.keys = keys
 
 
+class NoMemoryError(InputError):
+    """Memory ran out even with the smallest parts that work can be done in."""
+
+
 class FileError(InputError):
     """A file or folder that something here makes cannot be used as it is.
 

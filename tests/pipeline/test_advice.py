@@ -11,6 +11,7 @@ from lgm_core.foundation.errors import (
     InputError,
     KeyFaultError,
     MissingFileError,
+    NoMemoryError,
     SettingError,
     StaleFileError,
 )
@@ -35,6 +36,10 @@ def test_a_setting_is_one_of_the_params_file() -> None:
 def test_a_setting_of_the_machine_is_a_variable() -> None:
     error = SettingError("micro_batch", "0", "a whole number from 1, or auto")
     assert explained(error) == "LGM_MICRO_BATCH is '0'; allowed: a whole number from 1, or auto."
+
+
+def test_where_memory_does_not_suffice_the_variable_that_helps_is_named() -> None:
+    assert explained(NoMemoryError("Use the CPU.")) == "Use the CPU. LGM_DEVICE=cpu does that."
 
 
 def test_an_unknown_key_lists_the_known_ones_and_a_missing_one_where_to_see_them_all() -> None:
