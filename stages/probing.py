@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from lgm_core.evaluation.small_sets import RANDOM, LabeledImages, evaluate_sets, probe_count
+from lgm_core.foundation.finished import forget
 from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.seeds import derive_seed
-from lgm_core.method.finished import forget
 from stages.params import checkpoint_folder
 from stages.progress import progress_bar
 from stages.work import Opened, Work

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from lgm_core.foundation.errors import DamagedFileError, InputError
+from lgm_core.foundation.finished import is_over, note_result
 from lgm_core.foundation.locks import alone
 from lgm_core.foundation.microbatch import Backoff
 from lgm_core.foundation.store import (
@@ -32,7 +33,6 @@ from lgm_core.foundation.store import (
     write_json,
     write_tensors,
 )
-from lgm_core.method.finished import is_over, note_result
 from lgm_core.method.identity import differences
 from lgm_core.settings.method import CheckpointSettings
 
@@ -177,7 +177,7 @@ class Checkpoints:
             logger.warning("the checkpoint in %s is of another run and not used (%s)", path.parent, shown)
 
     def finish(self, images: Tensor) -> None:
-        """Keep the last checkpoint alone, until :func:`~lgm_core.method.finished.forget` removes it.
+        """Keep the last checkpoint alone, until :func:`~lgm_core.foundation.finished.forget` removes it.
 
         Args:
             images: the result.

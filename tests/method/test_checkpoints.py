@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from lgm_core.foundation import store
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.finished import forget
 from lgm_core.foundation.store import write_tensors
 from lgm_core.method import identity
-from lgm_core.method.finished import forget
 from lgm_core.method.identity import differences, distilling_code
 from lgm_core.method.resuming import Checkpoints, pack, unpack
 
