@@ -26,6 +26,7 @@ from lgm_core.evaluation.accuracies import in_words
 from lgm_core.evaluation.small_sets import probe as probe_set
 from lgm_core.foundation.devices import choose_device
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.given import shown_path
 from lgm_core.foundation.output import never_fail_to_print
 from lgm_core.foundation.sources import BackboneSource, DatasetSource
 from lgm_core.images import ImageSet
@@ -55,6 +56,10 @@ def _told(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except InputError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{shown_path(error.filename)}: {error.strerror}.") from error
 
     return run
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.given import shown_path
 from lgm_core.foundation.locks import alone
 from stages.advice import explained
 from stages.params import PRIVATE
@@ -35,12 +36,19 @@ def run_alone(verb: str, arguments: list[str]) -> None:
 
 @contextmanager
 def guarded(speaker: str = "") -> Iterator[None]:
-    """A user's error is one message, begun by `speaker`, and exit status 1; an interruption is 130."""
+    """What a user can mend is one message, begun by `speaker`, and exit status 1; an interruption is 130.
+
+    That is wrong input, a file that the system refuses, and memory that runs out.
+    """
     logging.basicConfig(format=f"{speaker}%(levelname)s: %(message)s")
     try:
         yield
     except InputError as error:
         _fail(speaker, explained(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(speaker, f"{shown_path(error.filename)}: {error.strerror}.")
     except (MemoryError, RuntimeError) as error:
         from lgm_core.foundation.microbatch import is_out_of_memory
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.given import given_path
 from lgm_core.foundation.network import hub_answers, hub_asked_once
 from lgm_core.models.catalogue import BackboneRow
 from lgm_core.models.weights import package_file
@@ -18,7 +19,7 @@ def weights_path(row: BackboneRow) -> Path | None:
         InputError: if the checkpoint or the package is missing, or the hub cannot be reached.
     """
     if row.checkpoint is not None:
-        path = Path(row.checkpoint).expanduser()
+        path = given_path(row.checkpoint)
         if not path.is_file():
             raise InputError(f"Checkpoint {path} of {row.tag} is missing.")
         return path
@@ -77,7 +78,7 @@ def find_weights(row: BackboneRow) -> Path | None:
     if row.checkpoint is not None or row.package is not None:
         return weights_path(row)
     if row.tag.startswith("local-dir:"):
-        folder = Path(row.tag.removeprefix("local-dir:"))
+        folder = given_path(row.tag.removeprefix("local-dir:"))
         if not folder.is_dir():
             raise InputError(f"Folder {folder} of {row.tag} is missing.")
         return folder
