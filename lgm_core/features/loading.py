@@ -109,7 +109,7 @@ def _by_processes(
     ahead = workers * _PIECES_AHEAD
     slots = ahead + 1
     room = _BYTES_UNDER_WAY // (slots * torch.Size(squares.shape).numel())
-    size = min(max(1, room), max(map(len, blocks.values())))
+    size = min(max(1, room), -(-max(map(len, blocks.values())) // workers))  # all are at work on one block
     pieces = [images[at : at + size] for images in blocks.values() for at in range(0, len(images), size)]
     shared = shared_zeros((slots, size, *squares.shape), torch.uint8)
     with _helpers(squares, shared, workers) as helpers:

@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,59 @@ class FewOpenFiles:
             return start(*arguments)
 
         loading._helpers = limited
+
+
+@dataclass(frozen=True)
+class SlowDecoding:
+    """Let every image take a while, and write the numbers of the processes that decode."""
+
+    report: str
+
+    def __call__(self) -> None:
+        """Install it in this process, for good."""
+        from lgm_core.data.integrity import Watched
+
+        decode, report = Watched.__call__, self.report
+
+        def slow(watched: Any, index: int) -> Any:
+            with Path(report).open("a", encoding="utf-8") as file:
+                file.write(f"{os.getpid()}\n")
+            time.sleep(0.2)
+            return decode(watched, index)
+
+        Watched.__call__ = slow  # type: ignore[method-assign]
+
+
+def _at_work(report: Path) -> list[int]:
+    """Processes that decode, of those that said so."""
+    told = report.read_text(encoding="utf-8").split() if report.exists() else []
+    return [number for number in {int(word) for word in told} if _lives(number)]
+
+
+def _lives(number: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody asked after does not."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("whom", ["the stage", "all"])
+def test_processes_that_decode_end_with_the_stage(
+    project: Path, number: signal.Signals, whom: str, tmp_path: Path
+) -> None:
+    report = tmp_path / "decoding"
+    stage = StageProcess(project, *FEATURES, fault=SlowDecoding(str(report)), LGM_WORKERS="2")
+    assert stage.wait_until(lambda: len(_at_work(report)) == 2), stage.output
+    (os.killpg if whom == "all" else os.kill)(stage.pid, number)
+    assert stage.wait() == (-signal.SIGKILL if number == signal.SIGKILL else 130), stage.output
+    assert "Traceback" not in stage.output
+    assert "A process that decodes" not in stage.output
+    deadline = time.monotonic() + 20
+    while _at_work(report) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert _at_work(report) == []
 
 
 def test_a_full_shared_memory_file_system_costs_nothing(
