@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from lgm_core.foundation.locks import alone
 from stages.advice import explained
 from stages.params import PRIVATE
 
+_LONGEST_NAME = 240
+"""Of a file system's 255 bytes, without the suffix."""
+
 
 def run_verb(verb: str, arguments: list[str]) -> None:
     """Call a stage's `main`."""
@@ -25,7 +29,15 @@ def run_verb(verb: str, arguments: list[str]) -> None:
 def alone_with(verb: str, arguments: list[str]) -> AbstractContextManager[None]:
     """Be the only process that runs this stage with these arguments in this folder."""
     cell = " ".join([verb, *arguments])
-    return alone(PRIVATE / "locks" / f"{quote(cell, safe=' ')}.lock", f"The cell {cell!r}")
+    return alone(PRIVATE / "locks" / f"{_file_name(cell)}.lock", f"The cell {shown_path(cell)!r}")
+
+
+def _file_name(cell: str) -> str:
+    """A name for a cell's files: as it is typed, but for paths or lists that are longer than names can be."""
+    name = quote(cell, safe=" ", errors="surrogateescape")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:100]} {hashlib.sha256(cell.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}"
 
 
 def run_alone(verb: str, arguments: list[str]) -> None:

@@ -222,6 +222,22 @@ def test_other_cells_may_be_at_work_and_none_leaves_its_folder(monkeypatch: pyte
     }
 
 
+@pytest.mark.parametrize("words", ["a/" * 120, "timm:vit_base " * 30, "ä" * 5000, "\udcff"])
+def test_arguments_of_any_length_have_a_lock_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(guard, "run_verb", lambda verb, arguments: seen.append(arguments[0]))
+    with alone_with("suite", [words]):
+        run_alone("suite", [f"{words}b"])
+        with pytest.raises(SystemExit), guarded():
+            run_alone("suite", [words])
+    assert seen == [f"{words}b"]
+    told = capsys.readouterr().err
+    assert "is being run by pid" in told
+    assert len(told) < 500
+
+
 # Signals
 
 
