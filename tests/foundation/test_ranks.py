@@ -181,7 +181,9 @@ def _end(rank: int, world: int, rendezvous: str, how: str, folder: str) -> None:
         try:
             own_ranks().sum(torch.zeros(1))
         except InputError as error:
-            Path(folder, "noticed").write_text(str(error))
+            # In one step: the end of the run may come in between.
+            Path(folder, "written").write_text(str(error))
+            Path(folder, "written").rename(Path(folder, "noticed"))
         time.sleep(600)
 
 
