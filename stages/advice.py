@@ -9,6 +9,7 @@ from lgm_core.foundation.errors import (
     MissingFileError,
     NoMemoryError,
     SettingError,
+    WorkersError,
 )
 from lgm_core.foundation.layout import Layout
 from stages.params import PARAMS_FILE, read_layout, read_params
@@ -30,6 +31,11 @@ def explained(error: InputError) -> str:
         return f"{error}{_command(error)}"
     if isinstance(error, NoMemoryError):
         return f"{error} LGM_DEVICE=cpu does that."
+    if isinstance(error, WorkersError):
+        return (
+            f"{error} Run the same command again with fewer LGM_WORKERS (0: the stage decodes by itself), or "
+            "give it more of what ran out: memory, processes (`ulimit -u`), open files (`ulimit -n`)."
+        )
     return str(error)
 
 

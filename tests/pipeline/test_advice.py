@@ -14,6 +14,7 @@ from lgm_core.foundation.errors import (
     NoMemoryError,
     SettingError,
     StaleFileError,
+    WorkersError,
 )
 from stages.advice import explained
 from stages.params import read_layout, read_params
@@ -78,3 +79,8 @@ def test_where_the_params_file_cannot_be_read_the_error_is_still_told() -> None:
 
 def test_anything_else_is_told_as_it_is() -> None:
     assert explained(InputError("The classes differ.")) == "The classes differ."
+
+
+def test_processes_that_ended_may_be_fewer() -> None:
+    told = explained(WorkersError("One has ended."))
+    assert told.startswith("One has ended. Run the same command again with fewer LGM_WORKERS (0: ")
