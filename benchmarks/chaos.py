@@ -1,18 +1,24 @@
 """Kill `dvc repro` at random moments of all its stages and compare the tables with an undisturbed run's.
 
-    python -m benchmarks.chaos                    20 kills of the active suite's main table
+    python -m benchmarks.chaos                    30 kills of the active suite's main table
     python -m benchmarks.chaos --toy --kills 5    small random backbones: minutes, for a first look
     python -m benchmarks.chaos --reference DIR    compare with a finished project instead of making one
 
 The committed code is cloned into a temporary folder, twice. In one clone the table is made undisturbed; in
-the other every run is killed with SIGKILL, with all its children, and the next goes on; the last one goes to
-the end. Runs are killed after random times of such a mean that all kills together last as long as the
-undisturbed run. Tables and metrics must then agree byte by byte.
+the other every run is disturbed, and the next goes on; the last one goes to the end. A disturbance is one of
+
+    killed      SIGKILL to DVC and to all its children
+    orphaned    SIGKILL to DVC alone: its stage goes on, and the next run begins when that has ended
+    locked      another command holds DVC's lock until DVC has given up
+
+after a random time of such a mean that all of them together last as long as the undisturbed run. Tables and
+metrics must then agree byte by byte, and no distillation that ended may have been done again from its start.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import math
 import os
 import random
@@ -22,13 +28,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 _STAGE = re.compile(r"Running stage '([^']+)'")
+_DISTILLING = re.compile(r"Running stage 'distill@([^']+)'(.*?)(?=Running stage|\Z)", re.DOTALL)
+_HOW = ("killed", "killed", "killed", "orphaned", "locked")
 
 
 @dataclass(frozen=True)
@@ -48,8 +57,48 @@ class Run:
     killed: float | None = None
 
 
-def repro(project: Path, table: str, log: Path, kill_after: float = math.inf) -> Run:
-    """Run `dvc repro` in a project; SIGKILL to all of it so many seconds after its first stage started."""
+def _kill(process: subprocess.Popen[bytes], project: Path) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _orphan(process: subprocess.Popen[bytes], project: Path) -> None:
+    process.kill()
+    process.wait()
+    while _alive(process.pid):
+        time.sleep(0.1)
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _lock(process: subprocess.Popen[bytes], project: Path) -> None:
+    with (project / ".dvc" / "tmp" / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # DVC is at its own files, which a kill may hit as well
+            return _kill(process, project)
+        process.wait()
+
+
+_DISTURBANCES = {"killed": _kill, "orphaned": _orphan, "locked": _lock}
+
+
+def repro(project: Path, table: str, log: Path, after: float = math.inf, how: str = "killed") -> Run:
+    """Run `dvc repro` in a project; disturb it so many seconds after its first stage started.
+
+    Args:
+        project: its folder.
+        table: the target.
+        log: where what it says is written.
+        after: seconds.
+        how: one of the ways that the module's docstring has.
+    """
     command = [sys.executable, "-m", "dvc", "repro", table]
     with log.open("w", encoding="utf-8") as written:
         process = subprocess.Popen(
@@ -62,13 +111,38 @@ def repro(project: Path, table: str, log: Path, kill_after: float = math.inf) ->
             starts.setdefault(name, now)
         first = next(iter(starts.values()), now)
         last = next(reversed(starts.values()), now)
-        if now - first > kill_after:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        if now - first > after:
+            _DISTURBANCES[how](process, project)
             return Run(now - first, tuple(starts), process.returncode, now - last)
         time.sleep(0.02)
     began = next(iter(starts.values()), time.monotonic())
     return Run(time.monotonic() - began, tuple(starts), process.returncode)
+
+
+@dataclass
+class Distillations:
+    """Those of a project that ended, and how many of them were done again from their start.
+
+    Attributes:
+        project: its folder.
+        over: cells as in the stages' names.
+        twice: cells, once for every time.
+    """
+
+    project: Path
+    over: set[str] = field(default_factory=set)
+    twice: list[str] = field(default_factory=list)
+
+    def look(self, log: Path) -> Self:
+        """Read what a run said, and which distillations it ended."""
+        said = log.read_text(encoding="utf-8", errors="replace")
+        again = {cell: text for cell, text in _DISTILLING.findall(said) if cell in self.over}
+        self.twice += [
+            cell for cell, text in again.items() if "steps/s" in text and "going on from" not in text
+        ]
+        results = (self.project / ".lgm" / "checkpoints").glob("*/*/*/result.json")
+        self.over |= {path.parent.parent.name for path in results}
+        return self
 
 
 def clone(target: Path, *, toy: bool) -> None:
@@ -98,7 +172,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--table", default="tables/table2")
     parser.add_argument("--toy", action="store_true", help="a toy suite instead of the active one")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
@@ -122,14 +196,17 @@ def main() -> int:
             undisturbed = finished(calm, arguments.table, log)
             print(f"undisturbed: {len(undisturbed.stages)} stages in {undisturbed.seconds:.0f} s", flush=True)
             mean = mean or undisturbed.seconds / arguments.kills
-        kills = disturb(wild, arguments.table, log, arguments.kills, mean, chance)
+        seen = Distillations(wild)
+        kills = disturb(seen, arguments.table, log, arguments.kills, mean, chance)
         finished(wild, arguments.table, log)
+        twice = seen.look(log).twice
         found, expected = (
             results(project, arguments.table) for project in (wild, arguments.reference or calm)
         )
         same = bool(found) and found == expected
-        print(f"{kills} kills; {len(found)} files {'are identical' if same else 'DIFFER'}")
-        return 0 if same else 1
+        print(f"{kills} disturbances; {len(found)} files {'are identical' if same else 'DIFFER'}")
+        print(f"distillations that had ended and were done again: {', '.join(twice) or 'none'}")
+        return 0 if same and not twice else 1
 
 
 def finished(project: Path, table: str, log: Path) -> Run:
@@ -141,27 +218,28 @@ def finished(project: Path, table: str, log: Path) -> Run:
     return run
 
 
-def disturb(project: Path, table: str, log: Path, kills: int, mean: float, chance: random.Random) -> int:
-    """Kill `kills` runs after `mean` seconds each on average; how many were hit before they were done."""
-    hit = 0
-    for number in range(1, kills + 1):
-        run = repro(project, table, log, kill_after=2 * mean * chance.random())
+def disturb(
+    seen: Distillations, table: str, log: Path, kills: int, mean: float, chance: random.Random
+) -> int:
+    """Disturb `kills` runs after `mean` seconds each on average; how many were hit before they were done."""
+    for number in range(kills):
+        how = _HOW[number % len(_HOW)]
+        run = repro(seen.project, table, log, after=2 * mean * chance.random(), how=how)
+        seen.look(log)
         if run.killed is None:
             if run.status:
                 print(log.read_text(encoding="utf-8"))
-                raise SystemExit("a run that was not killed failed")
-            print(f"{number:3d}  not killed: all was done")
-            break
-        hit += 1
-        print(
-            f"{number:3d}  {run.killed:.1f} s into {run.stages[-1]}, {len(run.stages)} stages begun",
-            flush=True,
-        )
+                raise SystemExit("a run that was not disturbed failed")
+            print(f"{number + 1:3d}  not disturbed: all was done")
+            return number
+        where = f"{run.killed:.1f} s into {run.stages[-1]}, {len(run.stages)} stages begun"
+        print(f"{number + 1:3d}  {how:8s} {where}", flush=True)
         told = subprocess.run(
-            [sys.executable, "-m", "stages.unlock"], cwd=project, check=True, capture_output=True, text=True
-        )
+            [sys.executable, "-m", "stages.unlock"],
+            cwd=seen.project, check=True, capture_output=True, text=True,
+        )  # fmt: skip
         print(told.stdout, end="", flush=True)
-    return hit
+    return kills
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ from lgm_core.evaluation.accuracies import in_words
 from lgm_core.evaluation.small_sets import probe as probe_set
 from lgm_core.foundation.devices import choose_device
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.given import shown_path
+from lgm_core.foundation.output import never_fail_to_print
 from lgm_core.foundation.sources import BackboneSource, DatasetSource
 from lgm_core.images import ImageSet
 from lgm_core.method.recipe import distill as distill_images
@@ -48,11 +50,16 @@ def _told(command: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        never_fail_to_print()
         logging.basicConfig(format="%(levelname)s: %(message)s")
         try:
             command(*args, **kwargs)
         except InputError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{shown_path(error.filename)}: {error.strerror}.") from error
 
     return run
 

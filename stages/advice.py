@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from lgm_core.foundation.errors import FileError, InputError, KeyFaultError, MissingFileError, SettingError
+from lgm_core.foundation.errors import (
+    FileError,
+    InputError,
+    KeyFaultError,
+    MissingFileError,
+    NoMemoryError,
+    SettingError,
+    WorkersError,
+)
 from lgm_core.foundation.layout import Layout
 from stages.params import PARAMS_FILE, read_layout, read_params
 
@@ -21,6 +29,13 @@ def explained(error: InputError) -> str:
         return f"{PARAMS_FILE}: {error}{shown}"
     if isinstance(error, FileError):
         return f"{error}{_command(error)}"
+    if isinstance(error, NoMemoryError):
+        return f"{error} LGM_DEVICE=cpu does that."
+    if isinstance(error, WorkersError):
+        return (
+            f"{error} Run the same command again with fewer LGM_WORKERS (0: the stage decodes by itself), or "
+            "give it more of what ran out: memory, processes (`ulimit -u`), open files (`ulimit -n`)."
+        )
     return str(error)
 
 

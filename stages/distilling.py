@@ -59,8 +59,8 @@ def distil(work: Work, variant: str, start: Start | None = None) -> None:
         first = work.cells(variant)[0]
         save_distilled(first.distilled, [result for result, _, _ in done])
         measurement.write(first.run("distill"), sum(seconds for _, seconds, _ in done))
-        for _, _, checkpoints in done:
-            checkpoints.clear()
+        for result, _, checkpoints in done:
+            checkpoints.finish(result.images)
 
 
 def _members(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
 from collections.abc import Iterator
@@ -11,9 +12,13 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.given import shown_path
 from lgm_core.foundation.locks import alone
 from stages.advice import explained
 from stages.params import PRIVATE
+
+_LONGEST_NAME = 240
+"""Of a file system's 255 bytes, without the suffix."""
 
 
 def run_verb(verb: str, arguments: list[str]) -> None:
@@ -24,7 +29,15 @@ def run_verb(verb: str, arguments: list[str]) -> None:
 def alone_with(verb: str, arguments: list[str]) -> AbstractContextManager[None]:
     """Be the only process that runs this stage with these arguments in this folder."""
     cell = " ".join([verb, *arguments])
-    return alone(PRIVATE / "locks" / f"{quote(cell, safe=' ')}.lock", f"The cell {cell!r}")
+    return alone(PRIVATE / "locks" / f"{_file_name(cell)}.lock", f"The cell {shown_path(cell)!r}")
+
+
+def _file_name(cell: str) -> str:
+    """A name for a cell's files: as it is typed, but for paths or lists that are longer than names can be."""
+    name = quote(cell, safe=" ", errors="surrogateescape")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:100]} {hashlib.sha256(cell.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}"
 
 
 def run_alone(verb: str, arguments: list[str]) -> None:
@@ -35,12 +48,19 @@ def run_alone(verb: str, arguments: list[str]) -> None:
 
 @contextmanager
 def guarded(speaker: str = "") -> Iterator[None]:
-    """A user's error is one message, begun by `speaker`, and exit status 1; an interruption is 130."""
+    """What a user can mend is one message, begun by `speaker`, and exit status 1; an interruption is 130.
+
+    That is wrong input, a file that the system refuses, and memory that runs out.
+    """
     logging.basicConfig(format=f"{speaker}%(levelname)s: %(message)s")
     try:
         yield
     except InputError as error:
         _fail(speaker, explained(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(speaker, f"{shown_path(error.filename)}: {error.strerror}.")
     except (MemoryError, RuntimeError) as error:
         from lgm_core.foundation.microbatch import is_out_of_memory
 

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 import torch
 
 from lgm_core.foundation.devices import choose_device, rank_count, rank_device
+from lgm_core.foundation.output import never_fail_to_print
 from lgm_core.foundation.ranks import join_ranks, spawn_ranks
 from stages.cores import available_cores
 from stages.guard import alone_with, guarded, run_verb
@@ -36,6 +37,7 @@ def run_shared(verb: str, arguments: list[str]) -> None:
 
 
 def _spawned(rank: int, world: int, rendezvous: str, verb: str, arguments: list[str]) -> None:
+    never_fail_to_print()
     end_as_interrupted()
     with ended_silently(), guarded(f"rank {rank}: "):
         _as_rank(rank, world, rendezvous, (rank, world), verb, arguments)

@@ -15,6 +15,8 @@ from lgm_core.settings.params import NOTHING
 _TAKEN = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "full", "average", NOTHING}
 _TEMPLATE = Path(__file__).with_name("own_suite.yaml")
 _MOST_DATASETS = 2
+_LONGEST = 48
+"""Of a name that is made from a source; numbers are added to those that are the same."""
 _STEPS = (300, 8)
 """Of the template's method: steps, and those until it grows."""
 
@@ -60,7 +62,7 @@ def short_names(sources: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for source in dict.fromkeys(sources):
         last = re.split(r"[:/]", source.rstrip("/"))[-1].partition(".")[0]
-        plain = re.sub(r"[^A-Za-z0-9_]+", "_", last).strip("_") or "unnamed"
+        plain = re.sub(r"[^A-Za-z0-9_]+", "_", last).strip("_")[:_LONGEST] or "unnamed"
         if plain[0].isdigit() or plain.lower() in {*_TAKEN, *RESERVED_DATASETS}:
             plain = f"_{plain}"
         number = sum(name == plain or name.startswith(f"{plain}_") for name in found)

@@ -18,7 +18,7 @@ from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.store import write_json
 from stages.distilled import chosen_images, distilled_for, near_images, probed_selection
 from stages.params import read_layout, read_params
-from stages.probing import on_every_backbone, probed
+from stages.probing import forget_checkpoints, on_every_backbone, probed
 from stages.reading import training_images
 from stages.seeing import seen_by
 from stages.work import Opened, Work
@@ -48,6 +48,7 @@ def main(dataset: str, source: str, variant: str = "") -> None:
         seen = {name: images for name, (_, images) in found.items()}
         write_json(cells[0].seen, seen_facts(train.classes, **names, seed=params.seed) | {"targets": seen})
         measurement.write(cells[0].run("probe"))
+        forget_checkpoints(cells, distilled)
 
 
 def _shown(work: Work, one: Opened, sets: Sets, measurement: Measurement, variant: str) -> tuple[Any, Any]:

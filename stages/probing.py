@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from lgm_core.evaluation.small_sets import RANDOM, LabeledImages, Runs, evaluate_sets, probe_count
+from lgm_core.foundation.finished import forget
+from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.seeds import derive_seed
+from stages.params import checkpoint_folder
 from stages.progress import progress_bar
 from stages.work import Opened, Work
 
@@ -43,3 +46,9 @@ def probed(
     bar = progress_bar(sum(map(len, sets.values())), f"probe {work.dataset} on {target.name}", "sets")
     with bar, measurement.part(f"probe on {target.name}", probe_count(sets, params.probe)):
         return evaluate_sets(target.backbone, target.cache, sets, params.probe, **how, progress=bar.update)
+
+
+def forget_checkpoints(cells: list[Cell], distilled: list[LabeledImages]) -> None:
+    """Remove what is left of the runs that made these sets: DVC runs what reads them once it keeps them."""
+    for cell, found in zip(cells, distilled, strict=True):
+        forget(checkpoint_folder(cell), found.images)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from lgm_core.foundation.output import never_fail_to_print
 from stages.guard import guarded, run_alone
 from stages.params import read_params
 from stages.signals import end_as_interrupted, ended_silently
@@ -39,6 +40,7 @@ def run_stage(
         options: names of arguments that are given as `--name value`, in the order in which `main` takes them.
         work: what runs the verb with its arguments.
     """
+    never_fail_to_print()
     end_as_interrupted()
     arguments = _parsed(verb, about, usage, options)
     with ended_silently(), guarded():

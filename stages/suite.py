@@ -44,7 +44,7 @@ def edits(active: str, suites: dict[str, str]) -> str:
         )
         for name, text in suites.items()
     ]
-    return min(differences, key=len)
+    return min(differences, key=len, default=active)
 
 
 def main(name: str, data: str = "", backbones: str = "", size: str = "") -> None:

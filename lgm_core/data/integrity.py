@@ -21,6 +21,7 @@ from torch import Tensor
 from lgm_core.data.sources import SPLITS
 from lgm_core.foundation.errors import InputError, StaleFileError
 from lgm_core.foundation.ranks import ALONE, Ranks
+from lgm_core.foundation.shared import shared_zeros
 from lgm_core.foundation.store import read_tensors, write_tensors
 from lgm_core.images import ImageSet
 
@@ -50,7 +51,7 @@ class Watched:
 
     def __init__(self, images: ImageSet) -> None:
         self.images = images
-        self.digests = torch.full((len(images),), _UNSEEN).share_memory_()
+        self.digests = shared_zeros((len(images),), torch.int64)  # _UNSEEN
 
     def __call__(self, index: int) -> Image.Image:
         """The image, decoded and noted."""

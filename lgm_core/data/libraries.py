@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.network import hub_asked_once
 from lgm_core.foundation.sources import DatasetSource
 from lgm_core.images import decode
 
@@ -65,13 +66,14 @@ def read_hub(kind: str, split: str, root: Path | None, source: DatasetSource) ->
     label_key = source.label_key or "label"
     name = (source.train_split if split == "train" else source.test_split) or split
     try:
-        content: Any = create_dataset(
-            kind,
-            root=None if root is None else str(root),
-            split=name,
-            input_key=source.image_key or "image",
-            target_key=label_key,
-        )
+        with hub_asked_once():
+            content: Any = create_dataset(
+                kind,
+                root=None if root is None else str(root),
+                split=name,
+                input_key=source.image_key or "image",
+                target_key=label_key,
+            )
     except Exception as error:  # whatever the library's own loader raises
         raise InputError(
             f"Data set {kind}: its split {name!r} could not be read ({_first_line(error)}). It needs the "

@@ -23,6 +23,7 @@ from lgm_core.data.libraries import HUB_KEYS, Collection, read_hub, read_torchvi
 from lgm_core.data.readers import Listing, first_folder, read_split_folders
 from lgm_core.data.toy import sets
 from lgm_core.foundation.errors import InputError, KeyFaultError
+from lgm_core.foundation.given import given_path
 from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.sources import DatasetSource
 from lgm_core.images import ImageSet, decode_file
@@ -53,9 +54,9 @@ def load_images(source: DatasetSource, split: str, data_root: Path) -> ImageSet:
     if kind in DATASETS:
         return _read_published(kind, place, split, data_root, whole=not source.partial)
     if family == "hfds":
-        return _from_library(read_hub(kind, split, data_root / place if place else None, source))
+        return _from_library(read_hub(kind, split, given_path(place, data_root) if place else None, source))
     if family == "torch":
-        return _from_library(read_torchvision(kind, split, data_root / place))
+        return _from_library(read_torchvision(kind, split, given_path(place, data_root)))
     reader = _READERS.get(kind)
     if reader is None:
         raise InputError(
@@ -191,7 +192,7 @@ def _decode_listed(root: Path, names: tuple[str, ...], index: int) -> Image.Imag
 
 def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
     """`<path>/{train,test}/<class>/<image>`; `val` serves as the test split where there is no `test`."""
-    root = data_root / Path(place).expanduser()
+    root = given_path(place, data_root)
     try:
         return _from_listing(read_split_folders(root, split))
     except InputError as error:
@@ -211,12 +212,12 @@ def find_dataset(source: DatasetSource, data_root: Path) -> None:
     place = source.place
     if kind in DATASETS:
         _published_root(kind, place, data_root)
-    elif kind == "folder" and not (data_root / Path(place).expanduser()).is_dir():
+    elif kind == "folder" and not given_path(place, data_root).is_dir():
         _read_folder(place, "train", data_root)
 
 
 def _published_root(name: str, place: str, data_root: Path) -> Path:
-    places = [data_root / Path(place).expanduser()] if place else _places(name, data_root)
+    places = [given_path(place, data_root)] if place else _places(name, data_root)
     try:
         return first_folder(places)
     except InputError as error:

@@ -6,7 +6,6 @@ and `full_view_rounds` views the probe on the full data set.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -17,11 +16,11 @@ from typing import Any
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from lgm_core.features.augment import Views, center_crop, draw_for, view
 from lgm_core.features.blocks import Blocks, Memory, Part
 from lgm_core.features.cache import FeatureCache
+from lgm_core.features.loading import Squares, decoded_blocks
 from lgm_core.foundation.code import Code
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.provenance import versions
@@ -29,53 +28,12 @@ from lgm_core.foundation.ranks import ALONE, Ranks
 from lgm_core.foundation.seeds import named_generator
 from lgm_core.foundation.store import checksum
 from lgm_core.foundation.transfer import download
-from lgm_core.images import ImageSet, shrink, square
+from lgm_core.images import ImageSet
 from lgm_core.models.frozen import FrozenBackbone
 from lgm_core.settings.method import NO_AUGMENTATION, AugmentSettings, FeatureSettings
 
 _BATCH_IMAGES = 100
 Progress = Callable[[int], object]
-
-
-class _Squares(Dataset[Tensor]):
-    """Image number i → uint8 [1 + rounds, 3, side, side]: the centre square, then a random one per round.
-
-    Squares are named by round and image, so that another round shifts none of them.
-    """
-
-    def __init__(self, images: ImageSet, side: int, rounds: list[str], seed: int) -> None:
-        self.images = images
-        self.side = side
-        self.rounds = rounds
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Tensor:
-        picture = shrink(self.images.decode(index), self.side)
-        placed = [
-            square(picture, self.side, named_generator(self.seed, "square", name, index))
-            for name in self.rounds
-        ]
-        return torch.stack([square(picture, self.side), *placed])
-
-
-def _batches(
-    squares: _Squares, blocks: dict[int, range], workers: int, *, pinned: bool
-) -> Iterator[tuple[int, Tensor]]:
-    """The decoded images of every block, with its number; `pinned` for a copy to a GPU."""
-    # Forked workers take what decodes with them, whatever it is; a rank's own default would pickle it.
-    forks = workers > 0 and "fork" in multiprocessing.get_all_start_methods()
-    loader = DataLoader(
-        squares,
-        batch_sampler=[list(images) for images in blocks.values()],
-        num_workers=workers,
-        multiprocessing_context="fork" if forks else None,
-        pin_memory=pinned,
-        generator=torch.Generator(),  # the loader draws a seed for its workers, not from the global state
-    )
-    yield from zip(blocks, loader, strict=True)
 
 
 def _uploaded(batches: Iterable[tuple[int, Tensor]], device: torch.device) -> Iterator[tuple[int, Tensor]]:
@@ -159,10 +117,10 @@ def _extract(
     part = how.blocks.part(split, shape, places, own.start)
     how.progress(sum(len(blocks[number]) for number in part.done))
     left = {number: block for number, block in blocks.items() if number not in part.done}
-    squares = _Squares(images, spec.resolution, [name for name, _ in rounds], seed)
+    squares = Squares(images, spec.resolution, [name for name, _ in rounds], seed)
     waiting: Callable[[], None] | None = None
     device = backbone.device
-    batches = _batches(squares, left, how.workers, pinned=device.type == "cuda")
+    batches = decoded_blocks(squares, left, how.workers, pinned=device.type == "cuda")
     for number, pixels in _uploaded(batches, device):
         features = download(wanted.features(backbone, pixels, left[number].start))
         if waiting is not None:

@@ -25,6 +25,17 @@ class InputError(Exception):
     exit non-zero.
     """
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Between processes it keeps its message and its facts."""
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
+
+def _as_it_was(kind: type[InputError], arguments: tuple[object, ...], facts: dict[str, object]) -> InputError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(facts)
+    return error
+
 
 class SettingError(InputError):
     """A setting cannot be used.
@@ -57,6 +68,10 @@ class KeyFaultError(InputError):
         self.keys = keys
 
 
+class NoMemoryError(InputError):
+    """Memory ran out even with the smallest parts that work can be done in."""
+
+
 class FileError(InputError):
     """A file or folder that something here makes cannot be used as it is.
 
@@ -84,3 +99,7 @@ class DamagedFileError(FileError):
 
 class StaleFileError(FileError):
     """It was made from something else than what is there now."""
+
+
+class WorkersError(InputError):
+    """Processes that help cannot be started, or one of them has ended before its time."""

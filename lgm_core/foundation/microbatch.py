@@ -18,7 +18,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.errors import NoMemoryError
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class Backoff:
             work: may run several times, so it must not change any state before it succeeds.
 
         Raises:
-            InputError: if not even one view fits.
+            NoMemoryError: if not even one view fits.
         """
         while True:
             try:
@@ -171,9 +171,9 @@ class Backoff:
 
     def _halve(self, reason: str) -> None:
         if self.views == 1:
-            raise InputError(
+            raise NoMemoryError(
                 f"Memory runs out with a single view in the backbone ({reason}). Lower input_size or "
-                "resolution, choose a smaller backbone, free memory, or use the CPU (LGM_DEVICE=cpu)."
+                "resolution, choose a smaller backbone, free memory, or use the CPU."
             )
         self.views = -(-self.views // 2)
         logger.warning("out of memory (%s); going on with a micro-batch of %d views", reason, self.views)

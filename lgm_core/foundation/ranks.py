@@ -129,6 +129,12 @@ def _others_alive() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if "/dev/shm" in str(error):  # where NCCL keeps what GPUs of one machine exchange
+            reason = str(error).splitlines()[-1].strip()
+            raise InputError(
+                f"There is no room in /dev/shm for what ranks exchange ({reason}). Start the container "
+                "with more, as with Docker's --shm-size=1g, or use one rank."
+            ) from error
         raise InputError(
             f"Another rank has ended or does not answer; its own message says why "
             f"({str(error).splitlines()[0]}). Run the same command again."

@@ -2,6 +2,7 @@
 
 <cell>/<fingerprint>/facts.json                what the run is: settings, seed, data, backbone, code, versions
                      step-000000120.safetensors state after 120 steps; the newest two are kept
+                     result.json                 of a run that is over: a checksum of its images
 <cell>/<fingerprint>.lock                      held by the process at work
 
 The fingerprint is a hash of the facts, so a run finds its own checkpoints and never another's. They hold
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from lgm_core.foundation.errors import DamagedFileError, InputError
+from lgm_core.foundation.finished import is_over, note_result
 from lgm_core.foundation.locks import alone
 from lgm_core.foundation.microbatch import Backoff
 from lgm_core.foundation.store import (
@@ -164,7 +166,7 @@ class Checkpoints:
 
     def _tell_of_others(self) -> None:
         for path in sorted(self.cell.glob(f"*/{_FACTS}")):
-            if path.parent == self.folder:
+            if path.parent == self.folder or is_over(path.parent):
                 continue
             try:
                 unlike = differences(read_json(path), self.facts)
@@ -174,8 +176,18 @@ class Checkpoints:
             shown = "; ".join(unlike[:_SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
             logger.warning("the checkpoint in %s is of another run and not used (%s)", path.parent, shown)
 
+    def finish(self, images: Tensor) -> None:
+        """Keep the last checkpoint alone, until :func:`~lgm_core.foundation.finished.forget` removes it.
+
+        Args:
+            images: the result.
+        """
+        for path in self._files()[1:]:
+            path.unlink(missing_ok=True)
+        note_result(self.folder, images)
+
     def clear(self) -> None:
-        """Remove this run's checkpoints, once its result is written."""
+        """Remove this run's checkpoints."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -199,7 +211,7 @@ class Keeper:
 
     Checkpoints hold all images, whoever owns them: rank 0 writes, and any number of ranks can go on. As a
     context it is the only process with this run, and saves the state when the block succeeds, so that nothing
-    is lost until the result is written and the checkpoints are cleared.
+    is lost until the result is written.
 
     Args:
         distiller: before its first step.

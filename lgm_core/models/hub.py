@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.given import given_path
+from lgm_core.foundation.network import hub_answers, hub_asked_once
 from lgm_core.models.catalogue import BackboneRow
 from lgm_core.models.weights import package_file
 
@@ -16,7 +19,7 @@ def weights_path(row: BackboneRow) -> Path | None:
         InputError: if the checkpoint or the package is missing, or the hub cannot be reached.
     """
     if row.checkpoint is not None:
-        path = Path(row.checkpoint).expanduser()
+        path = given_path(row.checkpoint)
         if not path.is_file():
             raise InputError(f"Checkpoint {path} of {row.tag} is missing.")
         return path
@@ -75,7 +78,7 @@ def find_weights(row: BackboneRow) -> Path | None:
     if row.checkpoint is not None or row.package is not None:
         return weights_path(row)
     if row.tag.startswith("local-dir:"):
-        folder = Path(row.tag.removeprefix("local-dir:"))
+        folder = given_path(row.tag.removeprefix("local-dir:"))
         if not folder.is_dir():
             raise InputError(f"Folder {folder} of {row.tag} is missing.")
         return folder
@@ -86,8 +89,44 @@ def find_weights(row: BackboneRow) -> Path | None:
     return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
+def asking(row: BackboneRow, *, pretrained: bool) -> AbstractContextManager[None]:
+    """What a model is built in: a hub that it needs and that does not answer is told within seconds.
+
+    Args:
+        row: the backbone.
+        pretrained: whether its weights are wanted, and not only what the hub may know of its shape.
+    """
+    elsewhere = row.tag.startswith("hf-hub:")
+    own = row.checkpoint is not None or row.package is not None or row.tag.startswith("local-dir:")
+    return hub_asked_once() if elsewhere or (pretrained and not own) else nullcontext()
+
+
+def unreachable(row: BackboneRow) -> str:
+    """What is said of weights that lie on a hub which does not answer.
+
+    Raises:
+        InputError: if nobody offers them there.
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    repository, files = hub_files(row)
+    return (
+        f"no weights of {row.tag}, and the Hugging Face hub does not answer.\n"
+        f"  looked for:      {repository} ({' or '.join(files)}) in {HF_HUB_CACHE}\n"
+        f"  get it:          on a machine with a network, `hf download {repository}`, and copy that cache"
+        + (f"; or {row.download}\n" if row.download else "\n")
+        + f"  licence:         {row.license}\n"
+        "  lies elsewhere:  `checkpoint: <path>` beside its source, or HF_HUB_CACHE"
+    )
+
+
 def unavailable(row: BackboneRow, what: str, error: Exception) -> InputError:
     """The error for weights that a library could not load, and how to do without a network."""
+    try:
+        if row.checkpoint is None and row.package is None and not hub_answers() and find_weights(row) is None:
+            return InputError(f"There are {unreachable(row)}")
+    except InputError as unknown:
+        return unknown
     reason = str(error).splitlines()[0] if str(error) else ""
     origin = f" ({row.download})" if row.download else ""
     return InputError(

@@ -14,7 +14,7 @@ from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.sources import BackboneSource
 from lgm_core.models.catalogue import IMAGENET_MEAN, IMAGENET_STD, BackboneRow, Statistics, backbone_row
 from lgm_core.models.frozen import FrozenBackbone, freeze
-from lgm_core.models.hub import unavailable, weights_path
+from lgm_core.models.hub import asking, unavailable, weights_path
 from lgm_core.models.positions import fit_to_file, set_input_size
 from lgm_core.models.weights import load_checkpoint, read_state_dict
 
@@ -43,7 +43,8 @@ def load_backbone(
     Raises:
         InputError: if the model is unknown or its weights cannot be had.
     """
-    model, mean, std = _BUILDERS[row.library](row, input_size, pretrained)
+    with asking(row, pretrained=pretrained):
+        model, mean, std = _BUILDERS[row.library](row, input_size, pretrained)
     if normalization == "imagenet":
         mean = IMAGENET_MEAN
         std = IMAGENET_STD

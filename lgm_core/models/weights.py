@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Container, Mapping
@@ -119,6 +120,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     without = [name for name, value in content.items() if value.is_meta]
     if without:
         raise InputError(f"{path} holds names and shapes without numbers (meta tensors): {_some(without)}.")
+    sparse = [name for name, value in content.items() if value.layout != torch.strided]
+    if sparse:
+        raise InputError(f"{path} holds sparse tensors: {_some(sparse)}. Save them with `.to_dense()`.")
     return content
 
 
@@ -132,10 +136,7 @@ def _refuse_archives(path: Path) -> None:
                 "trust it: torch.save(torch.jit.load(file).state_dict(), other_file)."
             )
         return
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
+    unpacked = sum(entry.file_size for entry in _entries(path))
     if unpacked > path.stat().st_size:
         raise InputError(
             f"{path} is a compressed archive: {unpacked} bytes in {path.stat().st_size}. `torch.save` "
@@ -150,10 +151,22 @@ def _file_hash(path: Path) -> str:
 
 def _is_torchscript(path: Path) -> bool:
     """Whether a zip archive holds compiled code beside its tensors."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    return any(entry.filename.endswith("/constants.pkl") for entry in _entries(path))
+
+
+def _entries(path: Path) -> list[zipfile.ZipInfo]:
+    """What a zip archive says it holds; nothing of a file that is none.
+
+    Raises:
+        InputError: if its table of contents is damaged.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            return []
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        raise InputError(f"{path} could not be read as a checkpoint: a damaged archive ({error}).") from error
 
 
 def load_checkpoint(
@@ -184,7 +197,7 @@ def load_checkpoint(
     other_kind = [
         f"{key} ({stored[key].dtype} in the file, {own[key].dtype} in the model)"
         for key in own
-        if key in stored and own[key].is_floating_point() and not stored[key].is_floating_point()
+        if key in stored and not _holds(own[key], stored[key])
     ]
     faults = {
         "missing": missing, "unexpected": unexpected, "of another shape": reshaped,
@@ -196,6 +209,11 @@ def load_checkpoint(
             f"{path} does not fit {tag}. {found}. Give the file that belongs to this backbone, or none."
         )
     model.load_state_dict(dict(stored))
+
+
+def _holds(own: Tensor, stored: Tensor) -> bool:
+    """Whether numbers of the stored kind can be the model's: floats are floats, and counts are no pairs."""
+    return stored.is_floating_point() if own.is_floating_point() else not stored.is_complex()
 
 
 def _by_position(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], fault: str) -> dict[str, Tensor]:

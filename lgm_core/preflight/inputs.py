@@ -6,24 +6,21 @@ table that needs two data sets fails at once when one is missing, not after hour
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from lgm_core.data.catalogue import DATASETS
 from lgm_core.data.sources import find_dataset, load_splits
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.network import hub_answers
 from lgm_core.foundation.sources import BackboneSource, DatasetSource
-from lgm_core.models.catalogue import BackboneRow, backbone_row
-from lgm_core.models.hub import find_weights, hub_files
+from lgm_core.models.catalogue import backbone_row
+from lgm_core.models.hub import find_weights, hub_files, unreachable
 from lgm_core.settings.params import Params
 
 PRESENT = "present"
 DOWNLOAD = "download"
 MISSING = "MISSING"
-_SECONDS_TO_WAIT = 5
 
 
 @dataclass(frozen=True)
@@ -121,37 +118,8 @@ def _survey_backbone(name: str, source: BackboneSource) -> Finding:
         return Finding("backbone", name, MISSING, f"Backbone {name}: {error}")
     if path is not None:
         return Finding("backbone", name, PRESENT, f"{path} (licence: {row.license})")
-    repository, files = hub_files(row)
     if hub_answers():
+        repository, _ = hub_files(row)
         told = f"will be downloaded from {repository} on the Hugging Face hub (licence: {row.license})"
         return Finding("backbone", name, DOWNLOAD, told)
-    return Finding("backbone", name, MISSING, _unreachable(name, row, repository, files))
-
-
-def _unreachable(name: str, row: BackboneRow, repository: str, files: tuple[str, ...]) -> str:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return (
-        f"Backbone {name}: no weights of {row.tag}, and the Hugging Face hub does not answer.\n"
-        f"  looked for:      {repository} ({' or '.join(files)}) in {HF_HUB_CACHE}\n"
-        f"  get it:          on a machine with a network, `hf download {repository}`, and copy that cache"
-        + (f"; or {row.download}\n" if row.download else "\n")
-        + f"  licence:         {row.license}\n"
-        f"  lies elsewhere:  `checkpoint: <path>` beside the source of {name}, or HF_HUB_CACHE"
-    )
-
-
-@cache
-def hub_answers() -> bool:
-    """Whether the Hugging Face hub can be reached from here, within a few seconds."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        with urllib.request.urlopen(constants.ENDPOINT, timeout=_SECONDS_TO_WAIT):
-            return True
-    except urllib.error.HTTPError:
-        return True  # it answered
-    except OSError:
-        return False
+    return Finding("backbone", name, MISSING, f"Backbone {name}: {unreachable(row)}")

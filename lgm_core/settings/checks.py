@@ -16,8 +16,9 @@ COMPLETE = "a complete file states every key"
 Check = Callable[[Any, str], Any]
 Spec = TypeVar("Spec")
 
-_LONGEST_NAME = 100
-# Names become folders and parts of DVC stage names, so only plain characters are safe in them.
+_LONGEST_NAME = 64
+"""Three of them, a verb, a group of variants and a suffix are one file name, which has at most 255 bytes."""
+# Names become folders, parts of DVC's stage names and words of commands, so only plain characters are safe.
 _NAME_CHARACTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
@@ -85,11 +86,13 @@ def text(value: Any, key: str) -> str:
 
 
 def name(value: Any, key: str) -> str:
-    """A plain name: it becomes a folder and part of a stage name."""
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME or set(value) - _NAME_CHARACTERS:
-        raise SettingError(
-            key, value, f"a name of letters, digits, '_' and '-', at most {_LONGEST_NAME} of them"
+    """A plain name: it becomes a folder, part of a stage name, and a word of a command, never an option."""
+    plain = isinstance(value, str) and not set(value) - _NAME_CHARACTERS and not value.startswith("-")
+    if not plain or not 0 < len(value) <= _LONGEST_NAME:
+        allowed = (
+            f"a name of letters, digits, '_' and '-', at most {_LONGEST_NAME} of them, and '-' not first"
         )
+        raise SettingError(key, value, allowed)
     return value
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from toy_project import DATASET, LAYOUT, start_project
 from lgm_core.foundation.store import read_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
+STEPS = 60
 STAGE = f"distill@{DATASET}-conv"
 CHECKPOINTS = Path(".lgm") / "checkpoints" / "toy" / f"{DATASET}-conv"
 IMAGES = LAYOUT.cell(DATASET, "conv").distilled / "images.safetensors"
@@ -101,7 +103,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         settings = start_project(folder)
     del settings["backbones"]["vit"]
     settings |= {
-        "steps": 60,
+        "steps": STEPS,
         "growth_interval": 12,
         "checkpoint": {"steps": 3, "minutes": 60.0},
     }
@@ -120,15 +122,15 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
-def saved_steps(folder: Path) -> list[int]:
-    return sorted(int(path.stem[5:]) for path in (folder / CHECKPOINTS).glob("*/step-*.safetensors"))
+def saved_steps(folder: Path, *, over: bool = False) -> list[int]:
+    """Steps of the checkpoints of runs that are not over, or of those that are."""
+    found = (folder / CHECKPOINTS).glob("*/step-*.safetensors")
+    return sorted(int(path.stem[5:]) for path in found if (path.parent / "result.json").exists() == over)
 
 
 def kill_when(process: subprocess.Popen[str], folder: Path, step: int) -> str:
     """SIGKILL to DVC and the stage once the checkpoint of a step is there; what they wrote."""
-    while process.poll() is None and max(saved_steps(folder), default=0) < step:
-        time.sleep(0.01)
-    assert process.poll() is None, process.communicate()[0]
+    wait_for(process, lambda: max(saved_steps(folder), default=0) >= step)
     os.killpg(process.pid, signal.SIGKILL)
     return process.communicate()[0]
 
@@ -152,6 +154,8 @@ def test_an_interrupted_repro_goes_on_and_experiments_keep_what_is_cached(reposi
     assert f"step-{kept:09d}" in shown
     assert "are up to date" in dvc(repository, "repro", STAGE)
     images = images_of(repository)
+    assert saved_steps(repository, over=True) == [STEPS]
+    shutil.rmtree(repository / CHECKPOINTS)
     run_to_end(repository, "distill", DATASET, "conv", LGM_RANKS="1")
     assert images_of(repository).equal(images)
     output(command(repository, "git", "add", "-A"))
@@ -180,4 +184,55 @@ def test_an_interrupted_repro_goes_on_and_experiments_keep_what_is_cached(reposi
     assert all(one == features[0] for one in features)
     distilled = [locked(text, STAGE)[0] for text in locks]
     assert len(set(distilled)) == 4
-    assert saved_steps(repository) == []
+    assert_only_what_is_probed_is_forgotten(repository)
+
+
+def assert_only_what_is_probed_is_forgotten(folder: Path) -> None:
+    """The project's own result, and three experiments', which are not probed."""
+    assert saved_steps(folder) == []
+    assert saved_steps(folder, over=True) == [STEPS] * 4
+    dvc(folder, "repro", f"probe@{DATASET}-conv")
+    assert saved_steps(folder, over=True) == [STEPS] * 3
+
+
+def test_a_distillation_that_outlives_dvc_is_not_done_again(repository: Path) -> None:
+    """SIGKILL to DVC alone: the stage ends by itself, and the next run deletes what it made."""
+    write_rate(repository, 0.06)
+    process = command(repository, "dvc", "repro", STAGE)
+    wait_for(process, lambda: max(saved_steps(repository), default=0) >= 3)
+    process.kill()
+    process.communicate()  # ends with the stage, which writes to the same pipe
+    assert_made_in_no_step(repository)
+
+
+def test_a_distillation_that_ends_while_dvc_is_locked_is_not_done_again(repository: Path) -> None:
+    """Another command has DVC's lock when the stage ends: DVC gives up, and later deletes what it made."""
+    write_rate(repository, 0.07)
+    process = command(repository, "dvc", "repro", STAGE)
+    wait_for(process, lambda: max(saved_steps(repository), default=0) >= 3)
+    with (repository / ".dvc" / "tmp" / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = process.communicate(timeout=240)[0]
+    assert process.returncode != 0 and "lock" in said, said
+    assert_made_in_no_step(repository)
+
+
+def write_rate(folder: Path, rate: float) -> None:
+    """Another learning rate in the project's params.yaml."""
+    settings = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8")) | {"learning_rate": rate}
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+
+
+def wait_for(process: subprocess.Popen[str], seen: Callable[[], bool]) -> None:
+    """Until something is seen, while a process is at work."""
+    while process.poll() is None and not seen():
+        time.sleep(0.01)
+    assert process.poll() is None, process.communicate()[0]
+
+
+def assert_made_in_no_step(folder: Path) -> None:
+    """The stage's next run goes on from its last step, and DVC then has the result."""
+    shown = dvc(folder, "repro", STAGE)
+    assert f"Running stage '{STAGE}'" in shown
+    assert f"step-{STEPS:09d}" in shown
+    assert "are up to date" in dvc(folder, "repro", STAGE)

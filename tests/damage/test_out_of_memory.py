@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from damage.interrupted import (
+    CHECKPOINTS,
     DISTILL,
     features_whole,
     images_of,
@@ -25,6 +27,7 @@ def test_where_memory_runs_out_smaller_micro_batches_are_used_and_told(
     write_settings(long_run[1] | {"steps": 3, "aug_rounds": 5})
     run_to_end(ready, *DISTILL)
     whole = images_of(ready)
+    shutil.rmtree(ready / CHECKPOINTS)
     stage = StageProcess(ready, *DISTILL, fault=FewViews(4))
     assert stage.wait() == 0, stage.output
     assert (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from damage.interrupted import (
+    CELL,
     CHECKPOINTS,
     DISTILL,
     WHOLE,
@@ -38,7 +40,19 @@ def test_a_distillation_killed_again_and_again_ends_with_the_same_bits(
     kept = saved_steps(ready)[-1]
     assert f"step-{kept:09d}" in run_to_end(ready, *DISTILL)
     assert same_set(ready, long_run[0])
-    assert not list((ready / CHECKPOINTS).glob("*/"))
+    assert saved_steps(ready) == [long_run[1]["steps"]]
+
+
+def test_a_finished_distillation_whose_result_is_lost_takes_no_step_again(
+    ready: Path, long_run: tuple[Path, dict[str, Any]]
+) -> None:
+    """DVC deletes what a stage made before it runs the stage again."""
+    run_to_end(ready, *DISTILL)
+    shutil.rmtree(ready / CELL.distilled)
+    assert f"step-{long_run[1]['steps']:09d}" in run_to_end(ready, *DISTILL)
+    assert same_set(ready, long_run[0])
+    run_to_end(ready, "probe", DATASET, "conv")
+    assert saved_steps(ready) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

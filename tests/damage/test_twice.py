@@ -72,7 +72,7 @@ def test_a_checkpoint_of_other_settings_is_told_and_left_alone(
     output = run_to_end(ready, *DISTILL)
     assert "method.learning_rate: 0.01 there, 0.05 here" in output
     assert "going on" not in output
-    assert saved_steps(ready) == kept
+    assert saved_steps(ready) == [*kept, long_run[1]["steps"]]
     assert same_set(ready, long_run[0])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +87,21 @@ def test_a_file_is_named_with_what_is_wrong(error: FileError, reason: str) -> No
 def test_a_boundary_can_catch_all_that_users_are_meant_to_read_at_once(error: Exception) -> None:
     assert isinstance(error, InputError)
     assert not isinstance(error, ValueError | OSError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("One."),
+        SettingError("key", 1, "x"),
+        KeyFaultError("missing", ["key"], "x"),
+        StaleFileError(PATH, "is of other images"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_between_processes_errors_keep_their_words_and_facts(error: Exception) -> None:
+    arrived = pickle.loads(pickle.dumps(error))
+    assert (type(arrived), str(arrived), vars(arrived)) == (type(error), str(error), vars(error))
 
 
 def _messages(path: Path) -> Iterator[str]:

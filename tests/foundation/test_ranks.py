@@ -89,6 +89,18 @@ def test_a_rank_that_does_not_answer_is_an_error_that_says_so(
         asking[what]()
 
 
+def test_no_room_for_what_ranks_exchange_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **named: object) -> None:
+        raise RuntimeError(
+            "NCCL error in: NCCLUtils.cpp:94, unhandled system error, NCCL 2.27.5\nLast error:\nError "
+            "while creating shared memory segment /dev/shm/nccl-1aT2 (size 9637888), error: No space left"
+        )
+
+    monkeypatch.setattr(distributed, "all_reduce", full)
+    with pytest.raises(InputError, match=r"no room in /dev/shm .*\(Error while creating .*--shm-size=1g"):
+        Ranks(0, 2).sum(torch.zeros(1))
+
+
 def _bank(seed: int = 1, ipc: int = 1, *, clusters: bool = False) -> RealBank:
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(40) % len(CLASSES)
@@ -174,7 +186,9 @@ def _end(rank: int, world: int, rendezvous: str, how: str, folder: str) -> None:
         try:
             own_ranks().sum(torch.zeros(1))
         except InputError as error:
-            Path(folder, "noticed").write_text(str(error))
+            # In one step: the end of the run may come in between.
+            Path(folder, "written").write_text(str(error))
+            Path(folder, "written").rename(Path(folder, "noticed"))
         time.sleep(600)
 
 

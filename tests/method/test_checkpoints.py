@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from lgm_core.foundation import store
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.finished import forget
 from lgm_core.foundation.store import write_tensors
 from lgm_core.method import identity
 from lgm_core.method.identity import differences, distilling_code
@@ -93,6 +94,34 @@ def test_success_removes_the_checkpoints_of_this_run_alone(tmp_path: Path) -> No
     checkpoints.clear()
     assert not checkpoints.folder.exists()
     assert other.load() is not None
+
+
+def test_of_a_run_that_is_over_the_last_checkpoint_stays_until_its_result_is_safe(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = torch.rand(2, 3, 4, 4)
+    checkpoints = saved(tmp_path, 1, 2)
+    checkpoints.finish(images)
+    assert [path.name for path in checkpoints.folder.glob("step-*")] == ["step-000000002.safetensors"]
+    forget(checkpoints.cell, images + 1)
+    assert equal(saved(tmp_path).load(), {**STATE, "step": 2})
+    unfinished = Checkpoints(checkpoints.cell, {**FACTS, "seed": 2})
+    unfinished.save(4, STATE)
+    caplog.clear()
+    assert Checkpoints(checkpoints.cell, {**FACTS, "seed": 3}).load() is None
+    assert str(unfinished.folder) in caplog.text and str(checkpoints.folder) not in caplog.text
+    forget(checkpoints.cell, images)
+    forget(checkpoints.cell, images)
+    assert not checkpoints.folder.exists()
+    assert unfinished.load() is not None
+
+
+def test_a_note_of_a_result_that_is_damaged_keeps_its_checkpoint(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1)
+    checkpoints.finish(torch.zeros(1))
+    (checkpoints.folder / "result.json").write_text("{")
+    forget(checkpoints.cell, torch.zeros(1))
+    assert checkpoints.load() is not None
 
 
 def _flip(path: Path) -> None:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
 import pytest
-from models.toy_models import row_of
+from huggingface_hub import constants
+from models.toy_models import row_of, timm_model, write
+from safetensors.torch import save_file
 
+from lgm_core.foundation import network
 from lgm_core.foundation.errors import InputError
+from lgm_core.models import hub
 from lgm_core.models.hub import find_weights, hub_files, weights_path
+from lgm_core.models.libraries import load_backbone
 
+ASKED = network.hub_answers
 PACKAGED = "efficientnet_lite0"
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
 CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -94,3 +104,69 @@ def test_a_file_of_the_hub_is_fetched_or_offers_a_checkpoint(
     )
     with pytest.raises(InputError, match=message):
         weights_path(row_of("mocov3"))
+
+
+# A hub that does not answer
+
+
+@pytest.fixture
+def silent_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """A hub that takes every call and says nothing; how many calls it took."""
+    calls: list[int] = []
+    for module in (network, hub):
+        monkeypatch.setattr(module, "hub_answers", ASKED)
+    ASKED.cache_clear()
+    monkeypatch.setattr(network, "_SECONDS_TO_WAIT", 0.3)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    kept = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take() -> None:
+            while True:
+                try:
+                    kept.append(server.accept())
+                except OSError:
+                    return
+                calls.append(1)
+
+        threading.Thread(target=take, daemon=True).start()
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield calls
+        server.shutdown(socket.SHUT_RDWR)
+    for connection, _ in kept:
+        connection.close()
+    ASKED.cache_clear()
+
+
+@pytest.mark.parametrize("source", ["timm:resnet18", "open_clip:RN50/openai", "mocov3"])
+def test_a_hub_that_does_not_answer_is_told_within_seconds(source: str, silent_hub: list[int]) -> None:
+    began = time.monotonic()
+    with pytest.raises(InputError, match=r"no weights of .*, and the Hugging Face hub does not answer\.\n"):
+        load_backbone(row_of(source), input_size=64)
+    assert time.monotonic() - began < 8
+    assert silent_hub == [1]
+    assert not constants.HF_HUB_OFFLINE
+
+
+def test_what_lies_in_the_cache_is_used_where_the_hub_does_not_answer(
+    tmp_path: Path, silent_hub: list[int]
+) -> None:
+    folder = tmp_path / "cache" / "models--timm--test_resnet.r160_in1k"
+    stored = folder / "snapshots" / "abc" / "model.safetensors"
+    stored.parent.mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("abc")
+    model = timm_model("test_resnet", 1000)
+    save_file(dict(model.state_dict()), stored)
+    found = load_backbone(row_of("timm:test_resnet.r160_in1k"), input_size=64)
+    assert found.width(64) > 0
+    assert silent_hub == [1]
+
+
+def test_a_package_and_a_file_of_ones_own_ask_no_hub(tmp_path: Path, silent_hub: list[int]) -> None:
+    path = write(timm_model(classes=7).state_dict(), tmp_path / "weights.pth")
+    load_backbone(row_of("timm:test_resnet", path), input_size=64)
+    load_backbone(row_of(PACKAGED), input_size=64)
+    load_backbone(row_of("timm:resnet18"), input_size=64, pretrained=False)
+    assert silent_hub == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import pickle
+import random
 import re
 import warnings
 import zipfile
@@ -21,7 +22,7 @@ from lgm_core.foundation.errors import InputError
 from lgm_core.models import weights as weight_files
 from lgm_core.models.catalogue import ROWS
 from lgm_core.models.libraries import load_backbone
-from lgm_core.models.weights import KeyLayout, load_checkpoint, package_file, read_state_dict
+from lgm_core.models.weights import PLAIN_KEYS, KeyLayout, load_checkpoint, package_file, read_state_dict
 
 SIDE = 64
 Weights = dict[str, Tensor]
@@ -106,6 +107,57 @@ def test_weights_that_are_another_kind_of_number_are_refused(tmp_path: Path, dty
     told = re.escape(f"of another kind: {name} ({dtype} in the file, torch.float32 in the model)")
     with pytest.raises(InputError, match=told):
         load_backbone(row_of("timm:test_resnet", tmp_path / "weights.pth"), input_size=SIDE)
+
+
+def test_counts_are_no_complex_numbers(tmp_path: Path) -> None:
+    counts = {"num_batches_tracked": torch.tensor(3j)}
+    model = nn.BatchNorm1d(4)
+    with pytest.raises(InputError, match=r"another kind: num_batches_tracked \(torch\.complex64 in the"):
+        load_checkpoint(model, model.state_dict() | counts, PLAIN_KEYS, path=tmp_path / "x", tag="toy")
+
+
+@pytest.mark.filterwarnings("ignore")  # torch says that such tensors are new
+@pytest.mark.parametrize("layout", ["sparse_coo", "sparse_csr"])
+def test_sparse_tensors_are_refused(tmp_path: Path, layout: str) -> None:
+    dense = torch.eye(4, 3)
+    sparse = dense.to_sparse() if layout == "sparse_coo" else dense.to_sparse_csr()
+    torch.save({"weight": sparse, "bias": torch.zeros(4)}, tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=r"weights\.pth holds sparse tensors: weight\. Save them with"):
+        read_state_dict(tmp_path / "weights.pth")
+
+
+def test_an_archive_with_any_byte_changed_or_cut_off_is_read_or_one_message(tmp_path: Path) -> None:
+    """What changes a number alone is not noticed: a checkpoint has no checksum."""
+    torch.save({"weight": torch.randn(3, 4), "bias": torch.randn(3)}, tmp_path / "whole.pth")
+    whole = (tmp_path / "whole.pth").read_bytes()
+    path, draws, refused = tmp_path / "weights.pth", random.Random(0), 0
+    for number in range(300):
+        content = bytearray(whole)
+        at = draws.randrange(len(whole)) if number % 2 else len(whole) - 1 - number
+        if number % 3:
+            content[at] ^= 1 << draws.randrange(8)
+        else:
+            del content[at:]
+        path.write_bytes(content)
+        try:
+            read_state_dict(path)
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error)
+    assert refused > 100
+
+
+def test_an_archive_that_lies_of_what_it_unpacks_to_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("weights/data.pkl", bytes(10**7))
+    content = bytearray(path.read_bytes())
+    for header, place in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        at = content.rfind(header) + place
+        content[at : at + 4] = (10).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"weights\.pth could not be read as a checkpoint"):
+        read_state_dict(path)
 
 
 def test_half_precision_is_the_same_kind_of_number(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from lgm_core.foundation.errors import (
     InputError,
     KeyFaultError,
     MissingFileError,
+    NoMemoryError,
     SettingError,
     StaleFileError,
+    WorkersError,
 )
 from stages.advice import explained
 from stages.params import read_layout, read_params
@@ -35,6 +37,10 @@ def test_a_setting_is_one_of_the_params_file() -> None:
 def test_a_setting_of_the_machine_is_a_variable() -> None:
     error = SettingError("micro_batch", "0", "a whole number from 1, or auto")
     assert explained(error) == "LGM_MICRO_BATCH is '0'; allowed: a whole number from 1, or auto."
+
+
+def test_where_memory_does_not_suffice_the_variable_that_helps_is_named() -> None:
+    assert explained(NoMemoryError("Use the CPU.")) == "Use the CPU. LGM_DEVICE=cpu does that."
 
 
 def test_an_unknown_key_lists_the_known_ones_and_a_missing_one_where_to_see_them_all() -> None:
@@ -73,3 +79,8 @@ def test_where_the_params_file_cannot_be_read_the_error_is_still_told() -> None:
 
 def test_anything_else_is_told_as_it_is() -> None:
     assert explained(InputError("The classes differ.")) == "The classes differ."
+
+
+def test_processes_that_ended_may_be_fewer() -> None:
+    told = explained(WorkersError("One has ended."))
+    assert told.startswith("One has ended. Run the same command again with fewer LGM_WORKERS (0: ")

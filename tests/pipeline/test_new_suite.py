@@ -11,6 +11,7 @@ from dvc_graph import load
 from lgm_core.foundation.errors import InputError
 from lgm_core.reporting.figures import check_figures, shown_datasets
 from lgm_core.reporting.tables import check_tables
+from lgm_core.settings import checks
 from lgm_core.settings.params import Params
 from stages.advice import explained
 from stages.own_suite import short_names
@@ -163,3 +164,9 @@ def test_the_file_reads_the_same_with_every_yaml_reader() -> None:
     written("pets", "folder:yes folder:2024", "timm:on timm:1e5")
     text = ACTIVE.read_text(encoding="utf-8")
     assert repr(yaml.safe_load(text)) == repr(load(ACTIVE))
+
+
+def test_a_long_source_has_a_short_name_that_is_accepted() -> None:
+    found = short_names([f"folder:{'x' * 200}", f"folder:a/{'x' * 200}"])
+    assert len(found) == 2
+    assert [checks.name(name, "datasets") for name in found] == list(found)

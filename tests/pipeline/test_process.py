@@ -92,6 +92,35 @@ def test_a_needed_option_is_asked_for(
     assert "--images" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("params.yaml/x", "params.yaml/x: Not a directory."),
+        ("x" * 5000, " (5,000 characters): File name too long."),
+    ],
+)
+def test_a_file_that_the_system_refuses_is_one_short_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str, told: str
+) -> None:
+    def read(*given: str) -> None:
+        Path(path).read_bytes()
+
+    assert end(monkeypatch, read, "a", "b") == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert shown.endswith(f"{told}\n")
+    assert len(shown) < 300
+
+
+def test_an_error_of_the_system_without_a_file_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: str) -> None:
+        raise ConnectionResetError("by a bug")
+
+    monkeypatch.setattr(sys, "argv", ["x", "a", "b"])
+    with pytest.raises(ConnectionResetError):
+        run_stage("distill", None, "dataset backbone", work=lambda verb, given: fail())
+
+
 def test_wrong_settings_are_told_before_the_work_begins(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,6 +220,22 @@ def test_other_cells_may_be_at_work_and_none_leaves_its_folder(monkeypatch: pyte
         "distill digits lite1.lock",
         "export digits lite0 ..%2Frelease.lock",
     }
+
+
+@pytest.mark.parametrize("words", ["a/" * 120, "timm:vit_base " * 30, "ä" * 5000, "\udcff"])
+def test_arguments_of_any_length_have_a_lock_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(guard, "run_verb", lambda verb, arguments: seen.append(arguments[0]))
+    with alone_with("suite", [words]):
+        run_alone("suite", [f"{words}b"])
+        with pytest.raises(SystemExit), guarded():
+            run_alone("suite", [words])
+    assert seen == [f"{words}b"]
+    told = capsys.readouterr().err
+    assert "is being run by pid" in told
+    assert len(told) < 500
 
 
 # Signals

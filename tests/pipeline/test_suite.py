@@ -105,3 +105,11 @@ def test_no_suite_lies_outside_its_folder() -> None:
     Path("secret.yaml").write_text("suite: secret\n", encoding="utf-8")
     with pytest.raises(InputError, match="no suite"):
         main("../secret")
+
+
+def test_settings_without_any_suite_beside_them_are_not_overwritten() -> None:
+    shutil.rmtree("suites")
+    before = active()
+    with pytest.raises(InputError, match=r"params\.yaml has edits that switching would lose"):
+        main("pets", "folder:~nosuchuser/x", "efficientnet_lite0")
+    assert active() == before

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import urllib.error
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from email.message import Message
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -21,7 +17,6 @@ from lgm_core.preflight.inputs import (
     DOWNLOAD,
     MISSING,
     PRESENT,
-    hub_answers,
     peers,
     require_inputs,
     survey_backbones,
@@ -159,40 +154,3 @@ def test_a_missing_checkpoint_and_a_missing_folder_are_faults() -> None:
         find_weights(backbone_row(BackboneSource("timm:local-dir:no")))
     with pytest.raises(InputError, match="knows no downloadable weights"):
         find_weights(backbone_row(BackboneSource("timm:no_such_model")))
-
-
-# Whether the hub answers
-
-
-@pytest.fixture
-def unasked() -> Iterator[None]:
-    """Nobody asked the hub yet, and nobody remembers what a test was told."""
-    hub_answers.cache_clear()
-    yield
-    hub_answers.cache_clear()
-
-
-def _refused(*arguments: Any, **settings: Any) -> None:
-    raise urllib.error.HTTPError("https://hub", 403, "no", Message(), None)
-
-
-def _unreachable(*arguments: Any, **settings: Any) -> None:
-    raise urllib.error.URLError("no route")
-
-
-@pytest.mark.parametrize(
-    ("opened", "answers"),
-    [(lambda *arguments, **settings: nullcontext(), True), (_refused, True), (_unreachable, False)],
-)
-def test_the_hub_answers_where_anything_comes_back(
-    opened: Callable[..., Any], answers: bool, unasked: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("urllib.request.urlopen", opened)
-    assert hub_answers() is answers
-
-
-def test_the_hub_is_not_asked_offline(unasked: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("urllib.request.urlopen", lambda *arguments, **settings: pytest.fail("it was asked"))
-    assert not hub_answers()
