@@ -52,10 +52,8 @@ def main(dataset: str, source: str, variant: str = "") -> None:
 
 
 def _shown(work: Work, one: Opened, sets: Sets, measurement: Measurement, variant: str) -> tuple[Any, Any]:
-    """Accuracies of the sets on one backbone, and what its probe on all images sees in the first of them.
-
-    Every backbone has the same Random sets: a table of the method itself reads them where they are its own.
-    """
+    """Accuracies of the sets on one backbone, and what its probe on all images sees in the first of them."""
+    # Every backbone has the same Random sets: a table of the method itself reads them where they are its own.
     hidden = () if variant or one.name in work.params.members(work.source) else (RANDOM,)
     shown = {name: of for name, of in sets.items() if name not in hidden}
     return probed(work, one, shown, measurement), seen_by(work, one, sets["distilled"][0])

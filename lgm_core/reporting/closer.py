@@ -1,9 +1,9 @@
-"""What the gallery knows of an image beside its pictures: its time-lapse, and what full-data probes see in it.
+"""What the gallery knows of an image beside its pictures: its time-lapse, and what probes see in it.
 
 Every entry of GALLERY has these two:
 
-time_lapse  null, or {"strip": address, "steps": [0, …]}: a picture of as many square frames side by side, each of
-            the image after so many steps; of the method itself, not of its variants
+time_lapse  null, or {"strip": address, "steps": [0, …]}: a picture of as many square frames side by side,
+            each of the image after so many steps; of the method itself, not of its variants
 seen        backbone → {"whole": [[class, percent], …], "crops": [[class, percent], …], "own_share": percent}:
             the five most probable classes in the centre view and in the mean over random crops, and the share
             of crops in which the image's own class comes first; classes are positions in CLASSES[data set]
