@@ -45,7 +45,15 @@ def probed(
     how = {"input_size": params.method.input_size, "seed": seed, "draws": (RANDOM,)}
     bar = progress_bar(sum(map(len, sets.values())), f"probe {work.dataset} on {target.name}", "sets")
     with bar, measurement.part(f"probe on {target.name}", probe_count(sets, params.probe)):
-        return evaluate_sets(target.backbone, target.cache, sets, params.probe, **how, progress=bar.update)
+        return evaluate_sets(
+            target.backbone,
+            target.cache,
+            sets,
+            params.probe,
+            **how,
+            by_class=("distilled",),
+            progress=bar.update,
+        )
 
 
 def forget_checkpoints(cells: list[Cell], distilled: list[LabeledImages]) -> None:

@@ -87,6 +87,15 @@ def group_accuracies(
     }
 
 
+def class_accuracies(
+    predicted: Int[Tensor, "j n"], labels: Int[Tensor, " n"], classes: int
+) -> list[float | None]:
+    """Share of every class's samples that is right, in percent: the mean over heads; None without samples."""
+    right = (predicted == labels).double().mean(dim=0) * 100
+    found = [right[labels == label] for label in range(classes)]
+    return [round(of.mean().item(), 2) if len(of) else None for of in found]
+
+
 def in_words(accuracies: dict[str, list[float]]) -> list[str]:
     """A line for every measure: its mean in percent, ± the standard deviation over several runs."""
     lines = []

@@ -11,7 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lgm_core.distilled import DistilledSet
-from lgm_core.evaluation.accuracies import accuracies, nearest_neighbor_percent
+from lgm_core.evaluation.accuracies import (
+    accuracies,
+    class_accuracies,
+    nearest_neighbor_percent,
+    predict,
+)
 from lgm_core.evaluation.probe import TrainingViews, hold_out, train_heads
 from lgm_core.features.augment import center_crop, draw_views, view
 from lgm_core.features.cache import FeatureCache
@@ -43,7 +48,7 @@ class LabeledImages:
     labels: Int[Tensor, " n"]
 
 
-Runs = dict[str, list[list[float]]]
+Runs = dict[str, list[list[Any]]]
 """Measure → percent: a list for every set, of its runs."""
 
 
@@ -101,6 +106,7 @@ def evaluate_sets(
     input_size: int,
     seed: int,
     draws: tuple[str, ...] = (),
+    by_class: tuple[str, ...] = (),
     progress: Progress = lambda count: None,
 ) -> dict[str, Runs]:
     """Accuracies in percent of probes trained on small image sets, all heads in one optimisation.
@@ -116,25 +122,18 @@ def evaluate_sets(
         input_size: side in pixels of what the backbone sees.
         seed: root of the draws.
         draws: names of baselines whose sets are many random draws.
+        by_class: names of sets of which the accuracy of every class is told too.
         progress: told how many sets were turned into features.
 
     Returns:
         For every name `top1` (and `top5` from five classes on), `balanced` and `worst_group`, a list of runs
-        for every set; and `nearest_neighbor`, one number for every set.
+        for every set; `nearest_neighbor`, one number for every set; and `by_class`, where it is asked for,
+        the C classes' accuracies for every set, each the mean over its runs, None without test samples.
     """
     test, test_labels = cache.test.to(backbone.device), cache.test_labels.to(backbone.device)
     share = spec.view_rounds // spec.seeds
     waiting: list[_Run] = []
     found: dict[str, Runs] = {name: {"nearest_neighbor": []} for name in sets}
-
-    def settle() -> None:
-        """Train the heads that wait, and forget their views."""
-        for measure, values in _accuracies(waiting, cache, spec, seed).items():
-            for run, value in zip(waiting, values, strict=True):
-                by_set = found[run.name].setdefault(measure, [[] for _ in sets[run.name]])
-                by_set[run.number].append(value)
-        waiting.clear()
-
     members = [(name, *one) for name, given in sets.items() for one in enumerate(given)]
     for name, number, member in members:
         images, labels = member.images.to(backbone.device), member.labels.to(backbone.device)
@@ -149,25 +148,43 @@ def evaluate_sets(
         nearest = nearest_neighbor_percent(gallery, labels, test, test_labels)
         found[name]["nearest_neighbor"].append([nearest])
         progress(1)
-        if sum(run.views.features.numel() for run in waiting) > _NUMBERS_AT_ONCE:
-            settle()
-    if waiting:
-        settle()
+        last = (name, number) == members[-1][:2]
+        if last or sum(run.views.features.numel() for run in waiting) > _NUMBERS_AT_ONCE:
+            _settle(waiting, found, cache, spec, seed, by_class)
+            waiting.clear()
     return found
 
 
-def probe_count(sets: dict[str, list[LabeledImages]], spec: ProbeSettings) -> int:
-    """How many probes are trained on such sets: `spec.seeds` on each, one on a random draw."""
-    return sum(len(members) * (1 if name == RANDOM else spec.seeds) for name, members in sets.items())
+def _settle(
+    runs: list[_Run],
+    found: dict[str, Runs],
+    cache: FeatureCache,
+    spec: ProbeSettings,
+    seed: int,
+    by_class: tuple[str, ...],
+) -> None:
+    """Train the heads of all runs of some sets, and note what they reach."""
+    device = runs[0].views.features.device
+    heads = _heads(runs, cache, spec, seed)
+    groups = None if cache.test_groups is None else cache.test_groups.to(device)
+    test, labels = cache.test.to(device), cache.test_labels.to(device)
+    places: dict[tuple[str, int], list[int]] = {}
+    for place, run in enumerate(runs):
+        places.setdefault((run.name, run.number), []).append(place)
+    measured = accuracies(heads, test, labels, groups)
+    for (name, _), own in places.items():
+        for measure, values in measured.items():
+            found[name].setdefault(measure, []).append([values[place] for place in own])
+        if name in by_class:
+            told = class_accuracies(predict(heads[own], test), labels, len(cache.classes))
+            found[name].setdefault("by_class", []).append(told)
 
 
-def _accuracies(
-    runs: list[_Run], cache: FeatureCache, spec: ProbeSettings, seed: int
-) -> dict[str, list[float]]:
-    """Train the heads of all runs; every measure of each of them on the test features."""
+def _heads(runs: list[_Run], cache: FeatureCache, spec: ProbeSettings, seed: int) -> Float[Tensor, "j c g"]:
+    """The trained heads of all runs."""
     device = runs[0].views.features.device
     _, validation = hold_out(cache.train, cache.train_labels, spec, seed)
-    heads = train_heads(
+    return train_heads(
         [run.views for run in runs],
         len(cache.classes),
         spec,
@@ -175,8 +192,11 @@ def _accuracies(
         seeds=[run.seed for run in runs],
         validation=None if validation is None else validation.to(device),
     )
-    groups = None if cache.test_groups is None else cache.test_groups.to(device)
-    return accuracies(heads, cache.test.to(device), cache.test_labels.to(device), groups)
+
+
+def probe_count(sets: dict[str, list[LabeledImages]], spec: ProbeSettings) -> int:
+    """How many probes are trained on such sets: `spec.seeds` on each, one on a random draw."""
+    return sum(len(members) * (1 if name == RANDOM else spec.seeds) for name, members in sets.items())
 
 
 def probe(

@@ -11,6 +11,7 @@ import torch
 from evaluation.plain_colors import DISTILLED, PURE, SIDE, cache_of, hard, plain
 from torch import Tensor
 
+from lgm_core.evaluation.accuracies import class_accuracies
 from lgm_core.evaluation.probe import TrainingViews, train_heads
 from lgm_core.evaluation.small_sets import LabeledImages, Runs, evaluate_sets, probe_facts
 from lgm_core.features.cache import FeatureCache
@@ -100,6 +101,27 @@ def test_every_set_is_probed_with_every_seed_and_random_draws_with_one_each(
         [len(runs) for runs in one["nearest_neighbor"]] == [1] * len(one["top1"]) for one in found.values()
     )
     assert done == [1] * 6
+
+
+def test_the_accuracy_of_every_class_is_told_where_it_is_asked_for(
+    backbone: FrozenBackbone, short_probe: Probe
+) -> None:
+    swapped = LabeledImages(DISTILLED.images, torch.tensor([1, 0, 2]))
+    sets = {"distilled": [DISTILLED, swapped], "random": [DISTILLED]}
+    cache = cache_of(backbone)
+    found = evaluate_sets(
+        backbone, cache, sets, short_probe(), input_size=SIDE, seed=0, by_class=("distilled",)
+    )
+    assert found["distilled"]["by_class"] == [[100.0] * 3, [0.0, 0.0, 100.0]]
+    assert "by_class" not in found["random"]
+    plain = evaluate_sets(backbone, cache, sets, short_probe(), input_size=SIDE, seed=0)
+    del found["distilled"]["by_class"]
+    assert plain == found
+
+
+def test_a_class_without_test_samples_has_no_accuracy() -> None:
+    predicted = torch.tensor([[0, 0, 2], [0, 1, 2]])
+    assert class_accuracies(predicted, torch.tensor([0, 0, 2]), 4) == [75.0, None, 100.0, None]
 
 
 def test_every_seed_has_its_own_share_of_the_rounds_of_views(

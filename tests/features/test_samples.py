@@ -27,7 +27,12 @@ def _numbered(classes: tuple[str, ...], labels: list[int], first: int = 0) -> Im
 
 
 def _saved(folder: Path) -> dict[str, dict[str, list[str]]]:
-    return json.loads((folder / "samples" / "samples.json").read_text(encoding="utf-8"))
+    found = json.loads((folder / "samples" / "samples.json").read_text(encoding="utf-8"))
+    return {split: classes for split, classes in found.items() if split != "mean"}
+
+
+def _means(folder: Path) -> dict[str, str]:
+    return json.loads((folder / "samples" / "samples.json").read_text(encoding="utf-8"))["mean"]
 
 
 def _brightness(path: Path) -> set[object]:
@@ -54,13 +59,26 @@ def test_two_images_of_every_class_and_split_are_kept(tmp_path: Path) -> None:
             assert _brightness(tmp_path / "samples" / picture) == {(number,) * 3}
 
 
+def test_the_mean_of_a_class_is_of_its_training_images_spread_over_all_of_them(tmp_path: Path) -> None:
+    train = _numbered(("few", "many", "none"), [0, 1, 0] + [1] * 127)
+    test = _numbered(("few", "many", "none"), [0, 0, 1], first=200)
+    save_samples(tmp_path, {"train": train, "test": test}, SIDE)
+    assert _means(tmp_path) == {"few": "mean/0.png", "many": "mean/1.png"}
+    # Of images 0 and 2; and of 64 of the 128 images 1, 3, 4, …, 129: every second of them.
+    every_second = [1, *range(3, 130)][::2]
+    assert len(every_second) == 64
+    for picture, mean in (("mean/0.png", 1), ("mean/1.png", round(sum(every_second) / 64))):
+        assert _brightness(tmp_path / "samples" / picture) == {(mean,) * 3}
+
+
 def test_only_classes_that_figures_show_are_kept(tmp_path: Path) -> None:
     classes = tuple(f"class {number}" for number in range(25))
     save_samples(tmp_path, {"train": _numbered(classes, list(range(25)))}, SIDE)
     shown = [f"class {number}" for number in (0, 2, 5, 7, 10, 12, 15, 17, 20, 22)]
     assert list(_saved(tmp_path)["train"]) == sorted(shown)
     assert len(shown) == MOST_CLASSES
-    assert len(list((tmp_path / "samples").rglob("*.png"))) == 2 * MOST_CLASSES
+    assert len(list((tmp_path / "samples").rglob("*.png"))) == 3 * MOST_CLASSES
+    assert list(_means(tmp_path)) == list(_saved(tmp_path)["train"])
 
 
 @pytest.mark.parametrize("names", [("../../up", "/etc"), ("a/b", "a\\b"), ("..", ".")])
