@@ -6,6 +6,8 @@ if __name__ == "__main__":
     run_stage("report", __doc__)
 
 from lgm_core.data.catalogue import class_titles
+from lgm_core.data.sources import dataset_license
+from lgm_core.models.catalogue import backbone_row
 from lgm_core.reporting.page import write_report
 from lgm_core.reporting.results import Results
 from stages.captions import captions
@@ -16,5 +18,8 @@ def main() -> None:
     """Write the report folder."""
     params = read_params()
     layout = read_layout(params)
-    write_report(Results(layout, class_titles()), params, captions(params), layout.report)
+    terms = {f"images of {name}": dataset_license(source) for name, source in params.datasets.items()}
+    weights = {**params.backbones, **params.figure_backbones}
+    terms |= {f"weights of {name}": backbone_row(params.backbone(name)).license for name in weights}
+    write_report(Results(layout, class_titles()), params, captions(params), layout.report, terms)
     print(f"Open {layout.report / 'index.html'}, or serve it: python -m http.server 8000 -d {layout.report}")

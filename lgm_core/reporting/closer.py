@@ -1,6 +1,6 @@
 """What the gallery knows of an image beside its pictures: its time-lapse, and what probes see in it.
 
-Every entry of GALLERY has these two:
+Every image has these two:
 
 time_lapse  null, or {"strip": address, "steps": [0, …]}: a picture of as many square frames side by side,
             each of the image after so many steps; of the method itself, not of its variants

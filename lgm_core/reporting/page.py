@@ -1,9 +1,9 @@
-"""The report: one static page with every table and figure, the distilled images, and what made each number.
+"""The report: one static page with results, tables, figures, the distilled images, and what made each number.
 
 index.html                 the page; works from a file and from any web server, without requests to others
 style.css, script.js       how it looks, and the gallery's filters
 method.svg                 Figure 2, the method as a diagram
-gallery.js                 what the gallery shows
+gallery.js, gallery/       what the gallery shows, a file for every distillation
 closer.js                  a closer look at one of its images: time-lapse, classes that probes see
 cells/…                    the cells' JSON, each with its run's time and memory
 pictures/…                 distilled images and their neighbours, large ones reduced
@@ -22,11 +22,12 @@ from urllib.parse import quote
 from lgm_core.foundation.errors import MissingFileError
 from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.store import read_json, replacing_folder, write_json, write_text
-from lgm_core.reporting.blocks import METHOD
-from lgm_core.reporting.closer import class_lists, seen_in, time_lapse
 from lgm_core.reporting.figures import FIGURES, figure_caption, shown_datasets
+from lgm_core.reporting.findings import findings
+from lgm_core.reporting.gallery import Pictures, loss_chart, write_gallery
+from lgm_core.reporting.opening import headlines, opening_strip
 from lgm_core.reporting.results import Results
-from lgm_core.reporting.runs import Run, all_runs, distilled_runs
+from lgm_core.reporting.runs import Run, all_runs
 from lgm_core.reporting.spent import spent
 from lgm_core.reporting.table_formats import (
     best_rows,
@@ -42,9 +43,20 @@ from lgm_core.settings.params import Params
 _TEMPLATES = Path(__file__).parent / "templates"
 _PAGES = ("index.html", "style.css", "script.js", "gallery.js", "closer.js")
 _DIAGRAM = _TEMPLATES / "method.svg"
+_SECTIONS = {
+    "results": "Results",
+    "method": "Method",
+    "tables": "Tables",
+    "figures": "Figures",
+    "gallery": "Gallery",
+    "cost": "Cost",
+    "limits": "Limitations",
+    "downloads": "Downloads",
+    "cite": "Cite",
+    "runs": "Runs",
+    "settings": "Settings",
+}
 _FILTERS = {"dataset": "Data set", "source": "Model", "variant": "Variant", "class": "Class"}
-_LARGEST_SIDE = 160
-_CHART = (120, 36)
 
 
 class _Report:
@@ -63,6 +75,7 @@ class _Report:
         self.params = params
         self.captions = captions
         self.folder = folder
+        self.pictures = Pictures(self.layout.results, folder)
 
     def _cell(self, run: Run) -> Cell:
         return self.layout.cell(run.dataset, run.backbone, run.variant)
@@ -104,58 +117,19 @@ class _Report:
                 **asdict(run),
                 **self._measured(run),
                 "link": self.copy_cell(run),
-                "losses": self._losses(run) if run.verb == "distill" else None,
+                "losses": loss_chart(self.results, run) if run.verb == "distill" else None,
             }
             for run in all_runs(self.params)
         ]
 
-    def _losses(self, run: Run) -> dict[str, Any]:
-        losses = self.results.history(run.dataset, run.backbone, run.variant)
-        points = chart_points(losses)
-        return {"first": losses[0], "last": losses[-1], "steps": len(losses), "points": points}
-
-    def _picture(self, source: Path) -> str:
-        """Copy a picture, reduced where it is large; its address."""
-        from PIL import Image
-
-        target = self.folder / "pictures" / source.relative_to(self.layout.results)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(source) as opened:
-            if max(opened.size) > _LARGEST_SIDE:
-                target = target.with_suffix(".jpg")
-                reduced = opened.convert("RGB")
-                reduced.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
-                reduced.save(target, format="JPEG", quality=88)
-            else:
-                shutil.copyfile(source, target)
-        return quote(target.relative_to(self.folder).as_posix())
-
-    def gallery(self) -> list[dict[str, Any]]:
-        """Every distilled image with its class and its nearest real neighbour."""
-        entries = []
-        for run in distilled_runs(self.params):
-            cell = self._cell(run)
-            name = (run.dataset, run.backbone, run.variant)
-            classes = self.results.distilled(*name)["classes"]
-            near = self.results.neighbors(*name)
-            per_class = len(near) // len(classes)
-            seen = seen_in(cell, len(near))
-            entries += [
-                {
-                    "dataset": run.dataset,
-                    "source": run.backbone,
-                    "variant": run.variant.partition("/")[2] or METHOD,
-                    "class": self.results.class_title(classes[number // per_class]),
-                    "picture": self._picture(cell.distilled / entry["picture"]),
-                    "neighbor": self._picture(cell.neighbors / entry["picture"]),
-                    "name": entry["name"],
-                    "similarity": entry["similarity"],
-                    "time_lapse": time_lapse(cell, entry["picture"], self.layout.results, self.folder),
-                    "seen": seen[number],
-                }
-                for number, entry in enumerate(near)
-            ]
-        return entries
+    def strip(self) -> dict[str, Any]:
+        """The opening's pictures, copied: data set, class names, and rows of addresses."""
+        strip = opening_strip(self.results, self.params)
+        rows = [
+            {"title": row.title, "pictures": [path and self.pictures.copy(path) for path in row.pictures]}
+            for row in strip.rows
+        ]
+        return {"dataset": strip.dataset, "classes": strip.classes, "rows": rows}
 
     def tables(self) -> list[Table]:
         """Every table that shows something, its files copied."""
@@ -187,15 +161,20 @@ class _Report:
         totals: dict[str, float] = {}
         for run in runs:
             totals[run["verb"]] = totals.get(run["verb"], 0.0) + run["seconds"]
+        tables = self.tables()
         return {
+            "sections": _SECTIONS,
             "suite": self.params.suite,
+            "ipc": self.params.method.ipc,
+            "first_source": next(iter(self.params.backbones)),
             "captions": {name: line for name, line in self.captions.items() if line},
-            "tables": self.tables(),
+            "strip": self.strip(),
+            "headlines": headlines(self.results, self.params),
+            "findings": findings(self.results, self.params, tables),
+            "distillations": self.params.distillations,
+            "tables": tables,
             "figures": self.figures(),
-            "gallery": self.gallery(),
-            "classes": class_lists(
-                self.results, {run.dataset: self._cell(run) for run in distilled_runs(self.params)}
-            ),
+            "gallery": write_gallery(self.results, self.params, self.pictures),
             "filters": _FILTERS,
             "runs": runs,
             "totals": totals,
@@ -212,21 +191,6 @@ def _copy(source: Path, folder: Path) -> None:
     shutil.copyfile(source, folder / source.name)
 
 
-def chart_points(values: list[float]) -> str:
-    """Corners of a line through `values` that fills a chart, as SVG's `points`; at most one per pixel."""
-    width, height = _CHART
-    step = max(1, len(values) // width)
-    kept = values[::step]
-    low = min(kept)
-    high = max(kept)
-    spread = (high - low) or 1.0
-    across = width / max(1, len(kept) - 1)
-    return " ".join(
-        f"{number * across:.1f},{height - 1 - (value - low) / spread * (height - 2):.1f}"
-        for number, value in enumerate(kept)
-    )
-
-
 def flat_settings(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Dotted name → value; the method's settings stand at top level, as in the params file."""
     flat: dict[str, Any] = {}
@@ -239,7 +203,13 @@ def flat_settings(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def write_report(results: Results, params: Params, captions: Mapping[str, str], folder: Path) -> None:
+def write_report(
+    results: Results,
+    params: Params,
+    captions: Mapping[str, str],
+    folder: Path,
+    terms: Mapping[str, str] | None = None,
+) -> None:
     """Write the report, whole or not at all.
 
     Args:
@@ -247,6 +217,7 @@ def write_report(results: Results, params: Params, captions: Mapping[str, str], 
         params: what is shown; every cell it names has to be there.
         captions: what a data set is, by its name.
         folder: replaced if it exists.
+        terms: the licence of each data set's images and of each backbone's weights.
 
     Raises:
         FileError: if a cell, table or figure is missing.
@@ -262,7 +233,7 @@ def write_report(results: Results, params: Params, captions: Mapping[str, str], 
     shown = (best_rows, heading_of, printed, reported_lines, row_title, title_of)
     environment.globals |= {function.__name__: function for function in shown}
     with replacing_folder(folder) as new:
-        context = _Report(results, params, captions, new).context()
+        context = _Report(results, params, captions, new).context() | {"terms": terms or {}}
         for page in _PAGES:
             write_text(new / page, environment.get_template(page).render(context))
         _copy(_DIAGRAM, new)

@@ -200,6 +200,19 @@ class Results:
             for split, classes in found.items()
         }
 
+    def class_means(self, dataset: str, source: str) -> dict[str, Path]:
+        """Picture of the mean of real images of a class, by class, of those that figures show."""
+        folder = self.layout.cell(dataset, source).features / "samples"
+        return {name: folder / picture for name, picture in _found(folder / "samples.json", "mean").items()}
+
+    def by_class(self, dataset: str, source: str, variant: str = BASE) -> dict[str, list[float | None]]:
+        """What the first distilled set gives every class under every backbone, in percent."""
+        path = self.layout.cell(dataset, source, variant).probe
+        return {
+            target: _found(path, "targets", target, DISTILLED, "by_class")[0]
+            for target in _found(path, "targets")
+        }
+
     def history(self, dataset: str, source: str, variant: str = BASE) -> list[float]:
         """Loss before every step."""
         path = self.layout.cell(dataset, source, variant).distilled / "history.csv"

@@ -57,12 +57,14 @@ def of_all_sources() -> set[Path]:
     for cell in cells:
         tensors = {cell.features / f"{part}.safetensors" for part in ("images", "train", "views", "test")}
         samples = cell.features / "samples"
+        labels = range(3 if cell.dataset == DATASET else 2)
         pictures = {
             samples / split / str(label) / f"{place}.png"
             for split in ("train", "test")
-            for label in range(3 if cell.dataset == DATASET else 2)
+            for label in labels
             for place in range(2)
         }
+        pictures |= {samples / "mean" / f"{label}.png" for label in labels}
         paths |= tensors | pictures | {cell.run("features"), samples / "samples.json"}
     return paths
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from reporting.gallery_of import constants, gallery
 from reporting.whole_report import CAPTIONS, CLASSES, NETS
 
 from lgm_core.foundation.animations import read_strip
@@ -20,20 +17,11 @@ from lgm_core.reporting.page import write_report
 from lgm_core.reporting.results import Results
 from lgm_core.settings.params import Params
 
-_BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
-)
-
-
-def constant(report: Path, file: str, name: str) -> Any:
-    text = (report / file).read_text(encoding="utf-8")
-    return json.loads(re.search(rf"const {name} = (.*);\n", text)[1])  # type: ignore[index]
-
 
 def test_every_image_says_what_each_backbone_sees_in_it(report: Path) -> None:
-    classes = constant(report, "closer.js", "CLASSES")
+    classes = constants(report)["CLASSES"]
     assert classes == {"pets": list(CLASSES), "biased": list(CLASSES)}
-    for entry in constant(report, "gallery.js", "GALLERY"):
+    for entry in gallery(report):
         assert set(entry["seen"]) == set(NETS)
         for found in entry["seen"].values():
             number, percent = found["whole"][0]
@@ -42,7 +30,7 @@ def test_every_image_says_what_each_backbone_sees_in_it(report: Path) -> None:
 
 
 def test_images_of_the_method_itself_have_a_time_lapse(report: Path) -> None:
-    for entry in constant(report, "gallery.js", "GALLERY"):
+    for entry in gallery(report):
         if entry["variant"] != "method":
             assert entry["time_lapse"] is None
             continue
@@ -56,7 +44,7 @@ def test_without_snapshots_there_is_no_time_lapse(own_whole: Results, settings: 
     for path in layout.results.rglob("time_lapse.json"):
         path.unlink()
     write_report(own_whole, settings, CAPTIONS, layout.report)
-    entries = constant(layout.report, "gallery.js", "GALLERY")
+    entries = gallery(layout.report)
     assert [entry for entry in entries if entry["time_lapse"] is not None] == []
     assert not list(layout.report.rglob("*.webp"))
 
@@ -77,48 +65,3 @@ def test_what_is_missing_is_named(own_whole: Results, settings: Params, kind: st
         path.unlink()
     with pytest.raises(error, match=re.escape(str(path))):
         write_report(own_whole, settings, CAPTIONS, own_whole.layout.report)
-
-
-_LOOKING = """
-<pre id="said"></pre>
-<script>
-const said = [];
-const buttons = [...document.querySelectorAll("#pictures figure button")];
-buttons[1].click();
-const dialog = document.querySelector("dialog[open]");
-const slider = dialog.querySelector("input[type=range]");
-const frame = dialog.querySelector("[role=img]");
-said.push(frame.getAttribute("aria-label"), frame.style.backgroundPositionX);
-slider.value = 1;
-slider.dispatchEvent(new Event("input"));
-said.push(frame.getAttribute("aria-label"), frame.style.backgroundPositionX);
-said.push([...dialog.querySelectorAll("h4")].length, dialog.querySelector("tr").textContent);
-said.push(dialog.querySelector("p").textContent);
-dialog.querySelector("button").click();
-setTimeout(() => {
-  said.push(document.querySelectorAll("dialog").length);
-  document.getElementById("said").textContent = said.join("\\n");
-}, 50);
-</script>
-"""
-
-
-@pytest.mark.skipif(_BROWSER is None, reason="no Chromium is installed")
-def test_the_dialog_shows_frames_and_bars(own_whole: Results, tmp_path: Path) -> None:
-    assert _BROWSER is not None
-    report = own_whole.layout.report
-    page = (report / "index.html").read_text(encoding="utf-8")
-    (report / "look.html").write_text(page.replace("</body>", f"{_LOOKING}</body>"), encoding="utf-8")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
-    flags += ["--virtual-time-budget=3000", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    address = (report / "look.html").as_uri()
-    done = subprocess.run(
-        [_BROWSER, *flags, address], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
-    said = re.search(r'id="said">([^<]*)<', done.stdout)[1]  # type: ignore[index]
-    odd = CLASSES[1].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    assert said.splitlines() == [
-        f"{odd} after 300 steps", "100%", f"{odd} after 10 steps", "50%", "2", f"{odd}75.0 %",
-        f"In 63 % of the crops it sees {odd} first.", "0",
-    ]  # fmt: skip

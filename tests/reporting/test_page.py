@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html.parser
 import json
-import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 from PIL import Image
 from pipeline.whole_runs import leave_out
+from reporting.gallery_of import gallery
 from reporting.whole_report import CAPTIONS, CLASSES, SEEDS, whole_settings, write_whole
 from settings.suite_values import left_out
 
@@ -22,8 +22,10 @@ from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.sources import BackboneSource
 from lgm_core.foundation.store import read_json
 from lgm_core.reporting.figures import FIGURES
-from lgm_core.reporting.page import Run, all_runs, chart_points, distilled_runs, flat_settings, write_report
+from lgm_core.reporting.gallery import chart_points
+from lgm_core.reporting.page import flat_settings, write_report
 from lgm_core.reporting.results import Results
+from lgm_core.reporting.runs import Run, all_runs, distilled_runs
 from lgm_core.reporting.tables import TABLES
 from lgm_core.settings.params import Params, parse_params
 
@@ -50,11 +52,6 @@ def links(report: Path) -> _Links:
 
 def page_of(report: Path) -> str:
     return (report / "index.html").read_text(encoding="utf-8")
-
-
-def gallery(report: Path) -> list[dict[str, Any]]:
-    text = (report / "gallery.js").read_text(encoding="utf-8")
-    return json.loads(re.search(r"const GALLERY = (.*);\n", text)[1])  # type: ignore[index]
 
 
 def test_every_address_leads_to_a_file_of_the_report(report: Path) -> None:
@@ -143,9 +140,10 @@ def test_names_and_captions_are_escaped(report: Path) -> None:
 
 def test_a_data_set_with_something_to_say_is_explained_once_and_under_its_tables(report: Path) -> None:
     text = page_of(report)
-    header = text[: text.index("</header>")]
-    assert "<strong>pets</strong>: two procedural shapes" in header
-    assert "<strong>biased</strong>" not in header
+    listed = text[text.index('<ul class="captions">') :]
+    listed = listed[: listed.index("</ul>")]
+    assert "<strong>pets</strong>: two procedural shapes" in listed
+    assert "<strong>biased</strong>" not in listed
     table = text[text.index('<article id="table1">') : text.index('<article id="table2">')]
     assert '<p class="note">pets: two procedural shapes' in table
 

@@ -68,7 +68,8 @@ def write_whole(layout: Layout, settings: Params) -> None:
         write_json(layout.cell(dataset).alignment, {"matrix": matrix, **ALIGNED_WITH})
     for source in settings.tables["table11"].sources or ():
         write_judged(layout.cell("pets", source))
-    write_features(layout.cell("pets", "a"))
+    for dataset in settings.datasets:
+        write_features(layout.cell(dataset, "a"))
     write_shown(layout, settings)
 
 
@@ -107,6 +108,8 @@ def write_distilled(layout: Layout, run: Run, settings: Params) -> None:
     if run.variant in ("ipc/few", "ipc/more"):
         every = (*chosen, "random", "herding", "medoids", "k_center")
         targets = {target: {name: _runs() for name in every} for target in NETS}
+    for sets in targets.values():
+        sets["distilled"]["by_class"] = [[51.0, None]]
     write_json(cell.probe, {"targets": targets, "seed": 7})
     looked = [{"whole": [[n, 75.0], [1 - n, 25.0]], "crops": [[0, 60.0], [1, 40.0]], "own_share": 62.5}
               for n in range(2)]  # fmt: skip

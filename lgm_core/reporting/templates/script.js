@@ -5,55 +5,81 @@ const PAGE = 60;
 const form = document.getElementById("filters");
 const pictures = document.getElementById("pictures");
 const more = document.getElementById("more");
+const count = document.getElementById("count");
 const selects = Array.from(form.querySelectorAll("select"));
+const ofClass = selects.find((select) => select.name === "class");
 let shown = PAGE;
+let drawing = 0;
 
-function agrees(entry, except) {
-  return selects.every((select) => select === except || !select.value || entry[select.name] === select.value);
+function cellAgrees(cell, except) {
+  return selects.every(
+    (select) => select === except || select === ofClass || !select.value || cell[select.name] === select.value,
+  );
+}
+
+// Numbers of the images of a distillation that the filter of classes lets through.
+function places(cell) {
+  const all = [...Array(cell.count).keys()];
+  if (!ofClass.value) return all;
+  return all.filter((place) => CLASSES[cell.dataset][Math.floor(place / cell.per_class)] === ofClass.value);
 }
 
 // Each filter offers what the others leave, so that no choice leads to nothing.
 function offer() {
   for (const select of selects) {
     const kept = select.value;
-    const left = GALLERY.filter((entry) => agrees(entry, select)).map((entry) => entry[select.name]);
-    const values = [...new Set(left)];
+    const cells = CELLS.filter((cell) => cellAgrees(cell, select));
+    const values = select === ofClass
+      ? [...new Set(cells.flatMap((cell) => CLASSES[cell.dataset]))]
+      : [...new Set(cells.filter((cell) => places(cell).length).map((cell) => cell[select.name]))];
     select.replaceChildren(new Option("all", ""), ...values.map((value) => new Option(value, value)));
     select.value = values.includes(kept) ? kept : "";
   }
 }
 
-function picture(address, text) {
+function picture(address, text, told) {
   const image = document.createElement("img");
   image.src = address;
   image.alt = text;
   image.loading = "lazy";
+  image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth < 100));
   const place = document.createElement("span");
-  place.append(image, document.createTextNode(text));
+  place.append(image, document.createTextNode(told));
   return place;
 }
 
 function card(entry) {
+  const { cell } = entry;
   const figure = document.createElement("figure");
   const pair = document.createElement("div");
+  pair.className = "pair";
   pair.append(
-    picture(entry.picture, "distilled"),
-    picture(entry.neighbor, `real, cos ${entry.similarity.toFixed(2)}`),
+    picture(entry.picture, `${entry.class}, distilled`, "distilled"),
+    picture(entry.neighbor, `${entry.class}, the nearest real image`, `real, cos ${entry.similarity.toFixed(2)}`),
   );
   const caption = document.createElement("figcaption");
   const name = document.createElement("strong");
   name.textContent = entry.class;
-  caption.append(name, ` ${entry.dataset}, ${entry.source}, ${entry.variant}`);
+  caption.append(name, ` ${cell.dataset}, ${cell.source}, ${cell.variant}`);
   figure.append(pair, caption, closerButton(entry));
   figure.title = `nearest real image: ${entry.name}`;
   return figure;
 }
 
-function draw() {
-  const found = GALLERY.filter((entry) => agrees(entry, null));
-  pictures.replaceChildren(...found.slice(0, shown).map(card));
-  document.getElementById("count").textContent = `${found.length} of ${GALLERY.length} images`;
-  more.hidden = found.length <= shown;
+async function draw() {
+  const turn = ++drawing;
+  const agreeing = CELLS.map((cell, number) => [number, cellAgrees(cell, null) ? places(cell) : []]);
+  const found = agreeing.reduce((sum, [, own]) => sum + own.length, 0);
+  const first = [];
+  for (const [number, own] of agreeing) {
+    if (first.length >= shown) break;
+    first.push(...own.slice(0, shown - first.length).map((place) => [number, place]));
+  }
+  count.textContent = `${found} of ${CELLS.reduce((sum, cell) => sum + cell.count, 0)} images`;
+  more.hidden = found <= shown;
+  await Promise.all([...new Set(first.map(([number]) => number))].map(load));
+  if (turn !== drawing) return;
+  pictures.replaceChildren(...first.map(([number, place]) => card(entryOf(number, place))));
 }
 
 function fromAddress() {
