@@ -48,8 +48,8 @@ def opening_strip(results: Results, params: Params) -> Strip:
     dataset = main_dataset(params)
     first = next(iter(params.backbones))
     samples = next(iter(results.samples(dataset, first).values()))
-    chosen = list(samples)
-    real = [pictures[0] if pictures else None for pictures in samples.values()]
+    chosen = [name for name in results.distilled(dataset, first)["classes"] if name in samples]
+    real = [next(iter(samples[name]), None) for name in chosen]
     rows = [Row("real images", real)]
     rows += [Row(name, _distilled(results, dataset, name, chosen)) for name in params.backbones]
     universal = universal_of(params)
