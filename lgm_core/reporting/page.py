@@ -29,6 +29,7 @@ from lgm_core.reporting.opening import headlines, opening_strip
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.runs import Run, all_runs
 from lgm_core.reporting.spent import spent
+from lgm_core.reporting.suites import suites_side_by_side
 from lgm_core.reporting.table_formats import (
     best_rows,
     heading_of,
@@ -179,6 +180,7 @@ class _Report:
             "runs": runs,
             "totals": totals,
             "spent": spent(self.results, self.params),
+            "suites": suites_side_by_side(self.layout.root / "metrics"),
             "settings": flat_settings(asdict(self.params)),
             "link": self.link,
         }

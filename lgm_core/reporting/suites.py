@@ -1,0 +1,68 @@
+"""Suites side by side: what every suite whose metrics are kept reaches on the data sets of its Table 1."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lgm_core.foundation.errors import DamagedFileError
+from lgm_core.foundation.store import read_json
+from lgm_core.reporting.blocks import AVERAGE, FULL, RANDOM, TRAINING_SETS
+from lgm_core.reporting.results import DISTILLED
+
+
+@dataclass(frozen=True)
+class SuiteRow:
+    """One data set of one suite: top-1 accuracies in percent, each the mean over the suite's models.
+
+    Attributes:
+        suite, dataset: names.
+        distilled: of probes on distilled images.
+        real: on the best selection of as many real ones.
+        random: on as many random ones.
+        full: on all images.
+    """
+
+    suite: str
+    dataset: str
+    distilled: float
+    real: float
+    random: float
+    full: float
+
+
+def suites_side_by_side(metrics: Path) -> list[SuiteRow]:
+    """Every data set of the Table 1 of every suite, by name.
+
+    Args:
+        metrics: folder of all suites' metrics.
+
+    Raises:
+        FileError: if a file is damaged.
+    """
+    return [
+        row
+        for path in sorted(metrics.glob("*/table1.json"))
+        for dataset, measures in read_json(path).items()
+        if (row := _row(path, dataset, measures)) is not None
+    ]
+
+
+def _row(path: Path, dataset: str, measures: Any) -> SuiteRow | None:
+    """A data set's row; None where the table shows no accuracies of it."""
+    if not isinstance(measures, dict) or "top1" not in measures:
+        return None
+    try:
+        found = {
+            row: float(columns[AVERAGE]) for row, columns in measures["top1"].items() if AVERAGE in columns
+        }
+        real = max(found[row] for row in _REAL)
+        values = (found[DISTILLED], real, found[RANDOM], found[FULL])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedFileError(path, f"lacks accuracies of {dataset}") from error
+    if not all(map(math.isfinite, found.values())):
+        raise DamagedFileError(path, f"has accuracies of {dataset} that are no numbers")
+    real = max(found[row] for row in TRAINING_SETS[1:])
+    return SuiteRow(path.parent.name, dataset, found[DISTILLED], real, found[RANDOM], found[FULL])
