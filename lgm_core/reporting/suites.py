@@ -55,11 +55,7 @@ def _row(path: Path, dataset: str, measures: Any) -> SuiteRow | None:
     if not isinstance(measures, dict) or "top1" not in measures:
         return None
     try:
-        found = {
-            row: float(columns[AVERAGE]) for row, columns in measures["top1"].items() if AVERAGE in columns
-        }
-        real = max(found[row] for row in _REAL)
-        values = (found[DISTILLED], real, found[RANDOM], found[FULL])
+        found = {row: float(measures["top1"][row][AVERAGE]) for row in (*TRAINING_SETS, FULL)}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedFileError(path, f"lacks accuracies of {dataset}") from error
     if not all(map(math.isfinite, found.values())):
