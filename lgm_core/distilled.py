@@ -194,8 +194,8 @@ def load_distilled(path: str | Path) -> DistilledSet:
         path: the folder.
 
     Returns:
-        Images, labels, class names and facts. Bare class folders are numbered in sorted order;
-        :meth:`DistilledSet.labels_in` finds them by name.
+        Images in 32 bits, of which a file may hold 16, labels, class names and facts. Bare class folders
+        are numbered in sorted order; :meth:`DistilledSet.labels_in` finds them by name.
 
     Raises:
         InputError: if there is no set, or it is damaged.
@@ -205,7 +205,7 @@ def load_distilled(path: str | Path) -> DistilledSet:
         raise MissingFileError(folder)
     if (folder / TENSORS).is_file() or (folder / "settings.json").is_file():
         tensors, metadata = read_tensors(folder / TENSORS)
-        images = tensors["images"]
+        images = tensors["images"].float()
         labels = tensors["labels"]
         classes = tuple(metadata["classes"])
         sound = images.ndim == 4 and len(images) == len(labels) > 0
