@@ -16,7 +16,6 @@ from pathlib import Path
 from lgm_core.data.catalogue import DATASETS, class_titles
 from lgm_core.data.sources import dataset_license
 from lgm_core.distilled import load_distilled, load_time_lapse
-from lgm_core.foundation.animations import GIF, WEBP
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.sources import DatasetSource
 from lgm_core.reporting.release import data_card, export_distilled, sixteen_bit
@@ -42,7 +41,8 @@ def main(dataset: str, source: str, folder: str, size: str = "", terms: str = ""
     told["accuracies"] = {target: one.facts() for target, one in measured.items()}
     distilled = replace(load_distilled(made), facts=told, time_lapse=load_time_lapse(made))
     small = size == "small"
-    distilled = sixteen_bit(distilled) if small else distilled
+    if small:
+        distilled = sixteen_bit(distilled)
     card = data_card(
         distilled,
         measured,
@@ -51,5 +51,5 @@ def main(dataset: str, source: str, folder: str, size: str = "", terms: str = ""
         image_terms=dataset_license(DatasetSource(terms) if terms else params.datasets[dataset]),
         weight_terms=weight_terms([params.backbone(name) for name in params.members(source)]),
     )
-    export_distilled(Path(folder), distilled, card, animations=(WEBP,) if small else (WEBP, GIF))
+    export_distilled(Path(folder), distilled, card, small=small)
     print(f"{len(distilled.images)} images in {len(distilled.classes)} classes: {folder}")

@@ -57,6 +57,7 @@ _ANIMATED = 20
 """Most classes that the grid and the time-lapse show."""
 _ONE_ROW = 5
 _FRAME_MILLISECONDS = 300
+_SMALL_QUALITY = 60
 
 
 def sixteen_bit(distilled: DistilledSet) -> DistilledSet:
@@ -64,16 +65,14 @@ def sixteen_bit(distilled: DistilledSet) -> DistilledSet:
     return replace(distilled, images=distilled.images.half())
 
 
-def export_distilled(
-    folder: Path, distilled: DistilledSet, card: str, *, animations: tuple[str, ...] = (WEBP, GIF)
-) -> None:
+def export_distilled(folder: Path, distilled: DistilledSet, card: str, *, small: bool = False) -> None:
     """Write a set and its data card, whole or not at all.
 
     Args:
         folder: must not exist yet, or be an export that is replaced.
         distilled: what to write; floats are stored as they are, in 32 bits or :func:`sixteen_bit`.
         card: the text of README.md.
-        animations: formats of the time-lapse.
+        small: whether the time-lapse is to be small: one WebP of lower quality, no GIF.
 
     Raises:
         InputError: if the folder holds something else.
@@ -88,8 +87,8 @@ def export_distilled(
             write_png(new / picture, image)
         shown = _firsts(distilled)
         _write_jpeg(new / GRID, image_grid(images[shown], _columns(shown)))
-        for suffix in animations if distilled.time_lapse is not None else ():
-            write_animation(new / f"time_lapse{suffix}", _grids(distilled), _FRAME_MILLISECONDS)
+        if distilled.time_lapse is not None:
+            _write_time_lapse(new, _grids(distilled), small)
         write_text(new / "README.md", card)
         sums = [f"{digest}  {name}\n" for name, digest in _digests(new).items()]
         write_text(new / CHECKSUMS, "".join(sums))
@@ -129,6 +128,12 @@ def _write_jpeg(path: Path, image: Float[Tensor, "3 h w"]) -> None:
         Image.fromarray(eight_bit(image)).save(temporary, format="JPEG", quality=_JPEG_QUALITY)
 
 
+def _write_time_lapse(folder: Path, grids: UInt8[Tensor, "k 3 h w"], small: bool) -> None:
+    how = {"quality": _SMALL_QUALITY} if small else {}
+    for suffix in (WEBP,) if small else (WEBP, GIF):
+        write_animation(folder / f"time_lapse{suffix}", grids, _FRAME_MILLISECONDS, **how)
+
+
 def _firsts(distilled: DistilledSet) -> list[int]:
     """Numbers of the first image of every class, of at most 20 classes."""
     labels = distilled.labels.tolist()
@@ -155,7 +160,7 @@ class Measured:
     Attributes:
         probe: top-1 of linear probes on it.
         nearest: top-1 of 1-NN with it as the gallery.
-        real: top-1 of probes on as many real images instead.
+        real: top-1 of probes on as many real images instead, nearest to their class means.
         whole: top-1 of the better of the full probe and ridge regression on all training images.
     """
 
@@ -189,7 +194,8 @@ def data_card(
 
     Args:
         distilled: the set; its facts name `dataset`, `backbone` and `settings`, and what is known of
-            `commands` (lines that made it), `version`, `real_images` (their number) and `distillations`.
+            `commands` (lines that made it), `version`, `real_images` (their number), `distillations` and
+            `centroids_of` (the backbone that chose the real images to compare with).
         accuracies: what every backbone makes of it.
         spread: a sentence that says what their ± is.
         class_titles: what classes are called in print, where that is not their name.
@@ -211,6 +217,7 @@ def data_card(
         names=", ".join(titles[:_NAMED]) + (", …" if len(titles) > _NAMED else ""),
         accuracies="\n".join(rows) or "| not measured | – | – | – | – | – |",
         spread=f"{spread} {_alone(accuracies, facts.get('distillations', 1))}".strip(),
+        chosen=f", by features of {facts['centroids_of']}" if "centroids_of" in facts else "",
         floats=_FLOATS[distilled.images.dtype],
         made=_made(facts),
         settings="\n".join(f"| {key} | `{value}` |" for key, value in sorted(facts["settings"].items())),

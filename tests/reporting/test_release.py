@@ -67,6 +67,16 @@ def test_sixteen_bits_come_back_as_thirty_two_and_cost_half_a_step(tmp_path: Pat
     assert "floats rounded to 16 bits" in (tmp_path / "half/README.md").read_text(encoding="utf-8")
 
 
+def test_a_small_time_lapse_is_one_smaller_file(tmp_path: Path) -> None:
+    frames = torch.randint(256, (3, 14, 3, 8, 8), dtype=torch.uint8)
+    one = replace(some_set(), time_lapse=TimeLapse((0, 1, 2), frames))
+    for name in ("small", "usual"):
+        export_distilled(tmp_path / name, one, "# card\n", small=name == "small")
+    (small,) = (tmp_path / "small").glob("time_lapse*")
+    assert small.name == "time_lapse.webp"
+    assert small.stat().st_size < (tmp_path / "usual/time_lapse.webp").stat().st_size
+
+
 def test_checksums_are_those_of_the_files(exported: Path) -> None:
     lines = (exported / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     names = {path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()}
@@ -226,6 +236,7 @@ def test_the_card_claims_what_was_measured(
 
 def test_the_card_says_what_made_it_and_what_these_images_reach() -> None:
     made = {"version": "1.2", "real_images": 2000, "distillations": 3, "commands": ["make it", "export it"]}
+    made["centroids_of"] = "conv"
     accuracies = {"vit": Measured(summarize([80.0, 81.0, 82.0]), Value(70.0), Value(40.0), Value(90.0, 1.0))}
     known = replace(some_set(), facts={**FACTS, **made})
     card = data_card(known, accuracies, spread="± is so.", image_terms="A", weight_terms="B")
@@ -233,6 +244,7 @@ def test_the_card_says_what_made_it_and_what_these_images_reach() -> None:
     assert "```sh\nmake it\nexport it\n```\n" in card
     alone = "± is so. The images here are the first of 3 distillations; by themselves they reach 80.0 on vit."
     assert alone in card
+    assert "nearest to their class means, by features of conv, as many" in card
     plain = data_card(some_set(), accuracies, image_terms="A", weight_terms="B")
     assert "Made by Linear Gradient Matching (`lgm_core`).\n" in plain
     assert "by themselves" not in plain
