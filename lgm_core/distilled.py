@@ -259,14 +259,17 @@ def picture_names(classes: Sequence[str], labels: Sequence[int], folder: str = "
     return names
 
 
-def image_grid(images: Float[Tensor, "n 3 h w"], columns: int | None = None) -> Float[Tensor, "3 H W"]:
+def image_grid(
+    images: Float[Tensor, "n 3 h w"], columns: int | None = None, side: int = _SHOWN_SIDE
+) -> Float[Tensor, "3 H W"]:
     """Images side by side on white, small ones enlarged to be looked at.
 
     Args:
         images: values in [0, 1].
         columns: images in a row; by default all, up to 20.
+        side: in pixels, up to which small ones are enlarged, each pixel to a square.
     """
-    scale = max(1, _SHOWN_SIDE // images.shape[-1])
+    scale = max(1, side // images.shape[-1])
     shown = functional.interpolate(images, scale_factor=scale, mode="nearest")
     count, _, height, width = shown.shape
     across = columns or min(count, _WIDEST)

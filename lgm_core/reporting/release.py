@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
+from torch.nn import functional
 
 from lgm_core.distilled import (
     EXPORTED_IMAGES,
@@ -57,7 +58,10 @@ _ANIMATED = 20
 """Most classes that the grid and the time-lapse show."""
 _ONE_ROW = 5
 _FRAME_MILLISECONDS = 300
-_SMALL_QUALITY = 60
+_SMALL_QUALITY = 50
+_SMALL_JPEG_QUALITY = 80
+_SMALL_SIDE = 64
+"""Pixels of an image's side in a small time-lapse."""
 
 
 def sixteen_bit(distilled: DistilledSet) -> DistilledSet:
@@ -72,7 +76,7 @@ def export_distilled(folder: Path, distilled: DistilledSet, card: str, *, small:
         folder: must not exist yet, or be an export that is replaced.
         distilled: what to write; floats are stored as they are, in 32 bits or :func:`sixteen_bit`.
         card: the text of README.md.
-        small: whether the time-lapse is to be small: one WebP of lower quality, no GIF.
+        small: whether grid and time-lapse are to be small: of lower quality, the latter without a GIF.
 
     Raises:
         InputError: if the folder holds something else.
@@ -85,10 +89,9 @@ def export_distilled(folder: Path, distilled: DistilledSet, card: str, *, small:
         distilled.write_exact(new)
         for image, picture in zip(images, pictures, strict=True):
             write_png(new / picture, image)
-        shown = _firsts(distilled)
-        _write_jpeg(new / GRID, image_grid(images[shown], _columns(shown)))
+        _write_grid(new / GRID, distilled, _SMALL_JPEG_QUALITY if small else _JPEG_QUALITY)
         if distilled.time_lapse is not None:
-            _write_time_lapse(new, _grids(distilled), small)
+            _write_time_lapse(new, distilled, small)
         write_text(new / "README.md", card)
         sums = [f"{digest}  {name}\n" for name, digest in _digests(new).items()]
         write_text(new / CHECKSUMS, "".join(sums))
@@ -121,14 +124,17 @@ def _digests(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256(files[name].read_bytes()).hexdigest() for name in sorted(files)}
 
 
-def _write_jpeg(path: Path, image: Float[Tensor, "3 h w"]) -> None:
+def _write_grid(path: Path, distilled: DistilledSet, quality: int) -> None:
     from PIL import Image
 
+    shown = _firsts(distilled)
+    grid = image_grid(distilled.images[shown].float(), _columns(shown))
     with replacing(path) as temporary:
-        Image.fromarray(eight_bit(image)).save(temporary, format="JPEG", quality=_JPEG_QUALITY)
+        Image.fromarray(eight_bit(grid)).save(temporary, format="JPEG", quality=quality)
 
 
-def _write_time_lapse(folder: Path, grids: UInt8[Tensor, "k 3 h w"], small: bool) -> None:
+def _write_time_lapse(folder: Path, distilled: DistilledSet, small: bool) -> None:
+    grids = _grids(distilled, _SMALL_SIDE if small else None)
     how = {"quality": _SMALL_QUALITY} if small else {}
     for suffix in (WEBP,) if small else (WEBP, GIF):
         write_animation(folder / f"time_lapse{suffix}", grids, _FRAME_MILLISECONDS, **how)
@@ -144,12 +150,15 @@ def _columns(shown: list[int]) -> int:
     return len(shown) if len(shown) <= _ONE_ROW else math.ceil(len(shown) / 2)
 
 
-def _grids(distilled: DistilledSet) -> UInt8[Tensor, "k 3 h w"]:
-    """The snapshots as grids of the images that are shown."""
+def _grids(distilled: DistilledSet, side: int | None = None) -> UInt8[Tensor, "k 3 h w"]:
+    """The snapshots as grids of the images that are shown, each of them at most `side` pixels wide."""
     assert distilled.time_lapse is not None
     shown = _firsts(distilled)
     frames = distilled.time_lapse.frames[:, shown].float() / 255
-    grids = torch.stack([image_grid(frame, _columns(shown)) for frame in frames])
+    given = () if side is None else (side,)
+    if side is not None and frames.shape[-1] > side:
+        frames = torch.stack([functional.interpolate(frame, side, mode="area") for frame in frames])
+    grids = torch.stack([image_grid(frame, _columns(shown), *given) for frame in frames])
     return (grids * 255).round().byte()
 
 
