@@ -194,8 +194,8 @@ def load_distilled(path: str | Path) -> DistilledSet:
         path: the folder.
 
     Returns:
-        Images, labels, class names and facts. Bare class folders are numbered in sorted order;
-        :meth:`DistilledSet.labels_in` finds them by name.
+        Images in 32 bits, of which a file may hold 16, labels, class names and facts. Bare class folders
+        are numbered in sorted order; :meth:`DistilledSet.labels_in` finds them by name.
 
     Raises:
         InputError: if there is no set, or it is damaged.
@@ -205,7 +205,7 @@ def load_distilled(path: str | Path) -> DistilledSet:
         raise MissingFileError(folder)
     if (folder / TENSORS).is_file() or (folder / "settings.json").is_file():
         tensors, metadata = read_tensors(folder / TENSORS)
-        images = tensors["images"]
+        images = tensors["images"].float()
         labels = tensors["labels"]
         classes = tuple(metadata["classes"])
         sound = images.ndim == 4 and len(images) == len(labels) > 0
@@ -259,14 +259,17 @@ def picture_names(classes: Sequence[str], labels: Sequence[int], folder: str = "
     return names
 
 
-def image_grid(images: Float[Tensor, "n 3 h w"], columns: int | None = None) -> Float[Tensor, "3 H W"]:
+def image_grid(
+    images: Float[Tensor, "n 3 h w"], columns: int | None = None, side: int = _SHOWN_SIDE
+) -> Float[Tensor, "3 H W"]:
     """Images side by side on white, small ones enlarged to be looked at.
 
     Args:
         images: values in [0, 1].
         columns: images in a row; by default all, up to 20.
+        side: in pixels, up to which small ones are enlarged, each pixel to a square.
     """
-    scale = max(1, _SHOWN_SIDE // images.shape[-1])
+    scale = max(1, side // images.shape[-1])
     shown = functional.interpolate(images, scale_factor=scale, mode="nearest")
     count, _, height, width = shown.shape
     across = columns or min(count, _WIDEST)

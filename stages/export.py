@@ -1,60 +1,55 @@
-"""Write a distilled set for other people's tools: python -m stages.export <dataset> <source> <folder>."""
+"""Write a distilled set for other people's tools: python -m stages.export <dataset> <source> <folder>.
+
+--size small stores floats of 16 bits and no GIF, a quarter of the space, to be kept in a repository.
+--terms cifar10 names the published data set whose licence the card tells, where the suite reads its images
+from a folder of one's own.
+"""
 
 if __name__ == "__main__":
     from stages.process import run_stage
 
-    run_stage("export", __doc__, "dataset source folder")
+    run_stage("export", __doc__, "dataset source folder", options=("[size]", "[terms]"))
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-from lgm_core.data.catalogue import class_titles
+from lgm_core.data.catalogue import DATASETS, class_titles
 from lgm_core.data.sources import dataset_license
 from lgm_core.distilled import load_distilled, load_time_lapse
-from lgm_core.foundation.store import read_json
-from lgm_core.models.catalogue import backbone_row
-from lgm_core.reporting.blocks import CENTROIDS
-from lgm_core.reporting.release import Measured, data_card, export_distilled
-from lgm_core.reporting.results import Results
+from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.sources import DatasetSource
+from lgm_core.reporting.release import data_card, export_distilled, sixteen_bit
 from lgm_core.reporting.tables import spread_note
-from lgm_core.settings.method import with_overrides
+from stages.exporting import accuracies, commands, facts, weight_terms
 from stages.params import check_cell, read_layout, read_params
 
+SIZES = ("full", "small")
 
-def main(dataset: str, source: str, folder: str) -> None:
+
+def main(dataset: str, source: str, folder: str, size: str = "", terms: str = "") -> None:
     """Export what `source` distilled from `dataset`, with its accuracies on every backbone."""
+    if size not in ("", *SIZES):
+        raise InputError(f"--size is {size!r}; allowed: {' or '.join(SIZES)}.")
+    if terms and terms not in DATASETS:
+        raise InputError(f"--terms is {terms!r}; allowed: {', '.join(DATASETS)}.")
     params = read_params()
     check_cell(params, dataset, source)
-    layout = read_layout(params)
-    cell = layout.cell(dataset, source)
-    members = params.members(source)
-    rows = {name: backbone_row(params.backbone(name)) for name in members}
-    facts = {
-        "dataset": dataset,
-        "backbone": " + ".join(members),
-        "settings": {
-            "source": params.datasets[dataset].source,
-            "weights": ", ".join(f"{row.library}:{row.tag}" for row in rows.values()),
-            "normalization": params.normalization,
-            "seed": params.seed,
-            **asdict(with_overrides(params.method, read_json(cell.overrides))),
-        },
-    }
-    lapse = load_time_lapse(cell.distilled)
-    distilled = replace(load_distilled(cell.distilled), facts=facts, time_lapse=lapse)
-    results = Results(layout)
-    accuracies = {
-        target: Measured(
-            probe=results.transfer(dataset, source, target),
-            nearest=results.transfer(dataset, source, target, measure="nearest_neighbor"),
-            real=results.transfer(dataset, next(iter(members)), target, training_set=CENTROIDS),
-            whole=results.best_of_all_images(dataset, target),
-        )
-        for target in dict.fromkeys((*members, *params.backbones))
-    }
-    weight_terms = "; ".join(dict.fromkeys(row.license for row in rows.values()))
-    terms = {"image_terms": dataset_license(params.datasets[dataset]), "weight_terms": weight_terms}
-    spread = spread_note(params.distillations)
-    card = data_card(distilled, accuracies, spread=spread, class_titles=class_titles(), **terms)
-    export_distilled(Path(folder), distilled, card)
+    made = read_layout(params).cell(dataset, source).distilled
+    measured = accuracies(params, dataset, source)
+    told = facts(params, dataset, source)
+    told["commands"] = commands(params, dataset, source, folder, {"size": size, "terms": terms})
+    told["accuracies"] = {target: one.facts() for target, one in measured.items()}
+    distilled = replace(load_distilled(made), facts=told, time_lapse=load_time_lapse(made))
+    small = size == "small"
+    if small:
+        distilled = sixteen_bit(distilled)
+    card = data_card(
+        distilled,
+        measured,
+        spread=spread_note(params.distillations),
+        class_titles=class_titles(),
+        image_terms=dataset_license(DatasetSource(terms) if terms else params.datasets[dataset]),
+        weight_terms=weight_terms([params.backbone(name) for name in params.members(source)]),
+    )
+    export_distilled(Path(folder), distilled, card, small=small)
     print(f"{len(distilled.images)} images in {len(distilled.classes)} classes: {folder}")

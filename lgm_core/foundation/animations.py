@@ -67,13 +67,16 @@ def read_strip(path: Path) -> UInt8[Tensor, "k 3 s s"]:
     return pixels.reshape(side, width // side, side, 3).permute(1, 3, 0, 2).contiguous()
 
 
-def write_animation(path: Path, frames: UInt8[Tensor, "k 3 h w"], milliseconds: int) -> None:
+def write_animation(
+    path: Path, frames: UInt8[Tensor, "k 3 h w"], milliseconds: int, *, quality: int = _QUALITY
+) -> None:
     """Write frames as an animation without end.
 
     Args:
         path: a `.webp` or `.gif` file.
         frames: at least one, bytes.
         milliseconds: that each frame is shown; the last one five times as long.
+        quality: of a WebP, up to 100.
     """
     from PIL import Image
 
@@ -83,7 +86,7 @@ def write_animation(path: Path, frames: UInt8[Tensor, "k 3 h w"], milliseconds: 
     durations = [milliseconds] * (len(pictures) - 1) + [_PAUSE * milliseconds]
     how: dict[str, Any] = {"save_all": True, "append_images": pictures[1:], "loop": 0, "duration": durations}
     if path.suffix == WEBP:
-        how |= {"format": "WEBP", "quality": _QUALITY, "method": 4}
+        how |= {"format": "WEBP", "quality": quality, "method": 4}
     else:
         how |= {"format": "GIF", "optimize": False}
     with replacing(path) as temporary:

@@ -3,15 +3,18 @@
 train/<class>/<k>.png  for torchvision's ImageFolder, timm and `load_dataset("imagefolder", data_dir=…)`
 images.safetensors     images [n, 3, r, r] in [0, 1] and labels [n], before rounding to 8 bits
 README.md              the data card
-time_lapse.webp, .gif  how the images grew, where snapshots were kept: the first image of up to 20 classes
+grid.jpg               the first image of up to 20 classes
+time_lapse.webp, .gif  how these grew, where snapshots were kept
+SHA256SUMS             of all of these, for `sha256sum -c`
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from typing import Any
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
+from torch.nn import functional
 
 from lgm_core.distilled import (
     EXPORTED_IMAGES,
@@ -28,8 +32,10 @@ from lgm_core.distilled import (
     picture_names,
 )
 from lgm_core.foundation.animations import GIF, WEBP, write_animation
-from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.errors import DamagedFileError, InputError, MissingFileError
 from lgm_core.foundation.store import (
+    eight_bit,
+    replacing,
     replacing_folder,
     write_png,
     write_text,
@@ -37,22 +43,40 @@ from lgm_core.foundation.store import (
 from lgm_core.reporting.results import Value, resolved
 from lgm_core.reporting.table_formats import format_value
 
+CHECKSUMS = "SHA256SUMS"
+GRID = "grid.jpg"
+_JPEG_QUALITY = 90
 _CARD = "data_card.md"
+_FLOATS = {
+    torch.float32: "exact floats, before rounding to 8 bits",
+    torch.float16: "floats rounded to 16 bits, in place of 8",
+}
+"""What the card says of the tensors, by their type in the file."""
 _NAMED = 20
 """Most classes that the card names."""
 _ANIMATED = 20
-"""Most classes that the time-lapse shows."""
+"""Most classes that the grid and the time-lapse show."""
 _ONE_ROW = 5
 _FRAME_MILLISECONDS = 300
+_SMALL_QUALITY = 50
+_SMALL_JPEG_QUALITY = 80
+_SMALL_SIDE = 64
+"""Pixels of an image's side in a small time-lapse."""
 
 
-def export_distilled(folder: Path, distilled: DistilledSet, card: str) -> None:
+def sixteen_bit(distilled: DistilledSet) -> DistilledSet:
+    """The set with images of 16 bits, at most 2⁻¹² from what they were, in half the space."""
+    return replace(distilled, images=distilled.images.half())
+
+
+def export_distilled(folder: Path, distilled: DistilledSet, card: str, *, small: bool = False) -> None:
     """Write a set and its data card, whole or not at all.
 
     Args:
         folder: must not exist yet, or be an export that is replaced.
-        distilled: what to write.
+        distilled: what to write; floats are stored as they are, in 32 bits or :func:`sixteen_bit`.
         card: the text of README.md.
+        small: whether grid and time-lapse are to be small: of lower quality, the latter without a GIF.
 
     Raises:
         InputError: if the folder holds something else.
@@ -60,24 +84,81 @@ def export_distilled(folder: Path, distilled: DistilledSet, card: str) -> None:
     if folder.exists() and not (folder / TENSORS).is_file() and any(folder.iterdir()):
         raise InputError(f"{folder} exists and is no exported set; give a new folder.")
     pictures = picture_names(distilled.classes, distilled.labels.tolist(), EXPORTED_IMAGES)
+    images = distilled.images.float()
     with replacing_folder(folder) as new:
         distilled.write_exact(new)
-        for image, picture in zip(distilled.images, pictures, strict=True):
+        for image, picture in zip(images, pictures, strict=True):
             write_png(new / picture, image)
+        _write_grid(new / GRID, distilled, _SMALL_JPEG_QUALITY if small else _JPEG_QUALITY)
         if distilled.time_lapse is not None:
-            for suffix in (WEBP, GIF):
-                write_animation(new / f"time_lapse{suffix}", _grids(distilled), _FRAME_MILLISECONDS)
+            _write_time_lapse(new, distilled, small)
         write_text(new / "README.md", card)
+        sums = [f"{digest}  {name}\n" for name, digest in _digests(new).items()]
+        write_text(new / CHECKSUMS, "".join(sums))
 
 
-def _grids(distilled: DistilledSet) -> UInt8[Tensor, "k 3 h w"]:
-    """The snapshots as grids of the first image of every class, of at most 20 classes."""
-    assert distilled.time_lapse is not None
+def check_export(folder: Path) -> None:
+    """Compare all files of an export with its checksums.
+
+    Raises:
+        MissingFileError: if there are no checksums, or a file that they name is not there.
+        DamagedFileError: if a file is another, or the checksums do not name it.
+    """
+    listed = folder / CHECKSUMS
+    if not listed.is_file():
+        raise MissingFileError(listed)
+    lines = listed.read_text(encoding="utf-8").splitlines()
+    told = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    found = _digests(folder)
+    for name in sorted(told.keys() | found.keys()):
+        if name not in found:
+            raise MissingFileError(folder / name)
+        if told.get(name) != found[name]:
+            raise DamagedFileError(folder / name, f"is not what {CHECKSUMS} says it is")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Name → SHA-256 of every file below a folder but the list of them."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    files.pop(CHECKSUMS, None)
+    return {name: hashlib.sha256(files[name].read_bytes()).hexdigest() for name in sorted(files)}
+
+
+def _write_grid(path: Path, distilled: DistilledSet, quality: int) -> None:
+    from PIL import Image
+
+    shown = _firsts(distilled)
+    grid = image_grid(distilled.images[shown].float(), _columns(shown))
+    with replacing(path) as temporary:
+        Image.fromarray(eight_bit(grid)).save(temporary, format="JPEG", quality=quality)
+
+
+def _write_time_lapse(folder: Path, distilled: DistilledSet, small: bool) -> None:
+    grids = _grids(distilled, _SMALL_SIDE if small else None)
+    how = {"quality": _SMALL_QUALITY} if small else {}
+    for suffix in (WEBP,) if small else (WEBP, GIF):
+        write_animation(folder / f"time_lapse{suffix}", grids, _FRAME_MILLISECONDS, **how)
+
+
+def _firsts(distilled: DistilledSet) -> list[int]:
+    """Numbers of the first image of every class, of at most 20 classes."""
     labels = distilled.labels.tolist()
-    firsts = sorted({label: labels.index(label) for label in labels}.values())[:_ANIMATED]
-    columns = len(firsts) if len(firsts) <= _ONE_ROW else math.ceil(len(firsts) / 2)
-    frames = distilled.time_lapse.frames[:, firsts].float() / 255
-    grids = torch.stack([image_grid(frame, columns) for frame in frames])
+    return sorted({label: labels.index(label) for label in labels}.values())[:_ANIMATED]
+
+
+def _columns(shown: list[int]) -> int:
+    return len(shown) if len(shown) <= _ONE_ROW else math.ceil(len(shown) / 2)
+
+
+def _grids(distilled: DistilledSet, side: int | None = None) -> UInt8[Tensor, "k 3 h w"]:
+    """The snapshots as grids of the images that are shown, each of them at most `side` pixels wide."""
+    assert distilled.time_lapse is not None
+    shown = _firsts(distilled)
+    frames = distilled.time_lapse.frames[:, shown].float() / 255
+    given = () if side is None else (side,)
+    if side is not None and frames.shape[-1] > side:
+        frames = torch.stack([functional.interpolate(frame, side, mode="area") for frame in frames])
+    grids = torch.stack([image_grid(frame, _columns(shown), *given) for frame in frames])
     return (grids * 255).round().byte()
 
 
@@ -88,7 +169,7 @@ class Measured:
     Attributes:
         probe: top-1 of linear probes on it.
         nearest: top-1 of 1-NN with it as the gallery.
-        real: top-1 of probes on as many real images instead.
+        real: top-1 of probes on as many real images instead, nearest to their class means.
         whole: top-1 of the better of the full probe and ridge regression on all training images.
     """
 
@@ -103,6 +184,11 @@ class Measured:
         cells = [format_value(value) for value in (self.probe, self.real, self.whole)]
         return f"| {' | '.join([backbone, *cells, share, format_value(self.nearest)])} |"
 
+    def facts(self) -> dict[str, Any]:
+        """The same as plain values, for the tensors' metadata: of the probe every run as well."""
+        probe = {"mean": self.probe.mean, "std": self.probe.std, "runs": list(self.probe.runs)}
+        return {"probe": probe, "real_images": self.real.mean, "all_images": self.whole.mean}
+
 
 def data_card(
     distilled: DistilledSet,
@@ -116,7 +202,9 @@ def data_card(
     """The README of an export, with the header that data hubs read.
 
     Args:
-        distilled: the set; its facts name `dataset`, `backbone` and `settings`.
+        distilled: the set; its facts name `dataset`, `backbone` and `settings`, and what is known of
+            `commands` (lines that made it), `version`, `real_images` (their number), `distillations` and
+            `centroids_of` (the backbone that chose the real images to compare with).
         accuracies: what every backbone makes of it.
         spread: a sentence that says what their ± is.
         class_titles: what classes are called in print, where that is not their name.
@@ -137,11 +225,32 @@ def data_card(
         origin=_origin(facts.get("statistics")),
         names=", ".join(titles[:_NAMED]) + (", …" if len(titles) > _NAMED else ""),
         accuracies="\n".join(rows) or "| not measured | – | – | – | – | – |",
-        spread=spread,
+        spread=f"{spread} {_alone(accuracies, facts.get('distillations', 1))}".strip(),
+        chosen=f", by features of {facts['centroids_of']}" if "centroids_of" in facts else "",
+        floats=_FLOATS[distilled.images.dtype],
+        made=_made(facts),
         settings="\n".join(f"| {key} | `{value}` |" for key, value in sorted(facts["settings"].items())),
         image_terms=image_terms,
         weight_terms=weight_terms,
     )
+
+
+def _made(facts: Mapping[str, Any]) -> str:
+    """By which version, from how many images, with which commands; as far as it is known."""
+    version = f"version {facts['version']} of " if "version" in facts else ""
+    images = f" from {facts['real_images']:,} images" if "real_images" in facts else ""
+    lines = [f"Made by {version}Linear Gradient Matching (`lgm_core`){images}."]
+    if facts.get("commands"):
+        lines += ["", "```sh", *facts["commands"], "```"]
+    return "\n".join(lines)
+
+
+def _alone(accuracies: Mapping[str, Measured], distillations: int) -> str:
+    """What the images at hand reach, where the numbers are of several distillations."""
+    if distillations == 1:
+        return ""
+    own = ", ".join(f"{one.probe.runs[0]:.1f} on {name}" for name, one in accuracies.items())
+    return f"The images here are the first of {distillations} distillations; by themselves they reach {own}."
 
 
 def _reached(accuracies: Mapping[str, Measured]) -> str:

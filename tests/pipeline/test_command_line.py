@@ -20,7 +20,7 @@ COMMANDS = sorted(
     for path in (ROOT / "stages").glob("*.py")
     if '\nif __name__ == "__main__":\n' in path.read_text(encoding="utf-8")
 )
-WITHOUT_SETTINGS = {"code", "parameters_page", "suite", "unlock"}
+WITHOUT_SETTINGS = {"code", "parameters_page", "releases", "suite", "unlock"}
 # Runs command lines one after the other as `python -m stages.<verb> …` does, and prints how each ended.
 _DRIVER = """
 import contextlib, io, json, runpy, sys

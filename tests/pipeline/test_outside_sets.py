@@ -9,12 +9,14 @@ import pytest
 import torch
 from toy_project import BACKBONES, COLORS, DATASET, ENSEMBLE, LAYOUT, run
 
+import lgm_core
 from lgm_core import load_distilled
 from lgm_core.distilled import DistilledSet
 from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.foundation.store import read_json, write_png
 from lgm_core.images import squares
 from lgm_core.method.statistics import load_statistics
+from lgm_core.reporting.results import Results
 from stages.distilled import selected
 from stages.params import read_params
 from stages.reading import training_images
@@ -106,6 +108,38 @@ def test_an_ensembles_set_is_exported_with_all_its_members(project: Project, tmp
     assert f"# {DATASET} distilled for {' + '.join(BACKBONES)}" in card
     assert "timm:test_vit, timm:test_efficientnet" in card
     assert load_distilled(tmp_path / "release").classes == tuple(COLORS)
+
+
+def test_a_small_export_says_what_made_it_and_gets_a_line_on_the_page(
+    project: Project, tmp_path: Path
+) -> None:
+    folder = tmp_path / "releases" / DATASET / SOURCE
+    run("export", DATASET, SOURCE, str(folder), "small", "cifar10")
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for told in (
+        f"make suite NAME={read_params().suite}\ndvc repro probe@{DATASET}-{SOURCE}\n",
+        f"python -m stages.export {DATASET} {SOURCE} {folder} --size small --terms cifar10\n",
+        "floats rounded to 16 bits", "(CIFAR-10)", f"Made by version {lgm_core.__version__} of ",
+    ):  # fmt: skip
+        assert told in card
+    assert {path.name for path in folder.glob("time_lapse*")} <= {"time_lapse.webp"}
+    run("releases", str(tmp_path / "releases"))
+    found = load_distilled(folder)
+    probe = found.facts["accuracies"][SOURCE]["probe"]
+    assert tuple(probe["runs"]) == Results(LAYOUT).transfer(DATASET, SOURCE, SOURCE).runs
+    page = (tmp_path / "releases/README.md").read_text(encoding="utf-8")
+    assert f"| [{DATASET}]({DATASET}/{SOURCE}/README.md) | {SOURCE} |" in page
+    assert f"| {probe['mean']:.1f}" in page
+    assert f"| {probe['mean']:.1f}" in card
+
+
+@pytest.mark.parametrize(("size", "terms"), [("tiny", ""), ("", "cifra10")])
+def test_an_export_of_no_known_size_or_terms_is_refused(
+    project: Project, tmp_path: Path, size: str, terms: str
+) -> None:
+    with pytest.raises(InputError, match=r"--(size|terms) is '(tiny|cifra10)'; allowed: "):
+        run("export", DATASET, SOURCE, str(tmp_path / "release"), size, terms)
+    assert not (tmp_path / "release").exists()
 
 
 def test_statistics_of_the_feature_cache(project: Project, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,9 +22,10 @@ import lgm_core
 from lgm_core.data.sources import dataset_license, load_images
 from lgm_core.distilled import DistilledSet, TimeLapse, class_folders, load_distilled
 from lgm_core.features.extraction import extract_test
-from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.errors import DamagedFileError, InputError, MissingFileError
 from lgm_core.foundation.sources import DatasetSource
-from lgm_core.reporting.release import Measured, data_card, export_distilled
+from lgm_core.foundation.store import read_tensors
+from lgm_core.reporting.release import Measured, check_export, data_card, export_distilled, sixteen_bit
 from lgm_core.reporting.results import Value, summarize
 from lgm_core.settings.params import Params
 
@@ -49,6 +52,68 @@ def test_it_comes_back_bit_by_bit(exported: Path) -> None:
     assert torch.equal(found.images, some_set().images)
     assert torch.equal(found.labels, some_set().labels)
     assert (found.classes, found.facts) == (NAMES, FACTS)
+
+
+def test_sixteen_bits_come_back_as_thirty_two_and_cost_half_a_step(tmp_path: Path) -> None:
+    half = sixteen_bit(some_set())
+    export_distilled(tmp_path / "half", half, data_card(half, {}, image_terms="A", weight_terms="B"))
+    found = load_distilled(tmp_path / "half")
+    assert read_tensors(tmp_path / "half/images.safetensors")[0]["images"].dtype == torch.float16
+    assert found.images.dtype == torch.float32
+    assert torch.equal(found.images, half.images.float())
+    assert 0 < (found.images - some_set().images).abs().max() <= 2**-12
+    for (picture, _), image in zip(ImageFolder(str(tmp_path / "half/train")), found.images, strict=True):
+        assert torch.equal(to_tensor(picture), (image * 255).round() / 255)
+    assert "floats rounded to 16 bits" in (tmp_path / "half/README.md").read_text(encoding="utf-8")
+
+
+def test_a_small_time_lapse_is_one_smaller_file(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randint(256, (3, 14, 3, 128, 128), dtype=torch.uint8, generator=generator)
+    one = replace(some_set(), time_lapse=TimeLapse((0, 1, 2), frames))
+    for name in ("small", "usual"):
+        export_distilled(tmp_path / name, one, "# card\n", small=name == "small")
+    (small,) = (tmp_path / "small").glob("time_lapse*")
+    assert small.name == "time_lapse.webp"
+    with Image.open(small) as opened:
+        assert (opened.n_frames, opened.size) == (3, (4 * 66 - 2, 2 * 66 - 2))
+    assert small.stat().st_size < (tmp_path / "usual/time_lapse.webp").stat().st_size
+
+
+def test_checksums_are_those_of_the_files(exported: Path) -> None:
+    lines = (exported / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    names = {path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()}
+    assert [line.split("  ")[1] for line in lines] == sorted(names - {"SHA256SUMS"})
+    for line in lines:
+        digest, name = line.split("  ")
+        assert hashlib.sha256((exported / name).read_bytes()).hexdigest() == digest
+    check_export(exported)
+    if shutil.which("sha256sum"):
+        subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=exported, check=True)
+
+
+def test_a_file_that_was_changed_lost_or_added_is_named(exported: Path) -> None:
+    card, picture = exported / "README.md", sorted(exported.glob("train/*/0.png"))[0]
+    (exported / "new.png").write_bytes(picture.read_bytes())
+    with pytest.raises(DamagedFileError, match=r"new\.png is not what SHA256SUMS says"):
+        check_export(exported)
+    (exported / "new.png").unlink()
+    text = card.read_text(encoding="utf-8")
+    card.write_text(f"{text}.", encoding="utf-8")
+    with pytest.raises(DamagedFileError, match=r"README\.md is not what SHA256SUMS says"):
+        check_export(exported)
+    card.write_text(text, encoding="utf-8")
+    picture.unlink()
+    with pytest.raises(MissingFileError, match=picture.name):
+        check_export(exported)
+    (exported / "SHA256SUMS").unlink()
+    with pytest.raises(MissingFileError, match="SHA256SUMS"):
+        check_export(exported)
+
+
+def test_the_first_image_of_every_class_is_shown(exported: Path) -> None:
+    with Image.open(exported / "grid.jpg") as grid:
+        assert (grid.format, grid.size) == ("JPEG", (4 * 130 - 2, 2 * 130 - 2))
 
 
 def test_torchvision_and_timm_number_the_classes_as_we_do(exported: Path) -> None:
@@ -170,6 +235,22 @@ def test_the_card_claims_what_was_measured(
     assert told in card
     assert "place of the whole data set" not in card
     assert "close to" not in card
+
+
+def test_the_card_says_what_made_it_and_what_these_images_reach() -> None:
+    made = {"version": "1.2", "real_images": 2000, "distillations": 3, "commands": ["make it", "export it"]}
+    made["centroids_of"] = "conv"
+    accuracies = {"vit": Measured(summarize([80.0, 81.0, 82.0]), Value(70.0), Value(40.0), Value(90.0, 1.0))}
+    known = replace(some_set(), facts={**FACTS, **made})
+    card = data_card(known, accuracies, spread="± is so.", image_terms="A", weight_terms="B")
+    assert "Made by version 1.2 of Linear Gradient Matching (`lgm_core`) from 2,000 images.\n" in card
+    assert "```sh\nmake it\nexport it\n```\n" in card
+    alone = "± is so. The images here are the first of 3 distillations; by themselves they reach 80.0 on vit."
+    assert alone in card
+    assert "nearest to their class means, by features of conv, as many" in card
+    plain = data_card(some_set(), accuracies, image_terms="A", weight_terms="B")
+    assert "Made by Linear Gradient Matching (`lgm_core`).\n" in plain
+    assert "by themselves" not in plain
 
 
 def test_a_card_without_accuracies_says_so() -> None:
