@@ -10,18 +10,12 @@ if __name__ == "__main__":
 
     run_stage("export", __doc__, "dataset source folder", options=("[size]", "[terms]"))
 
-from dataclasses import replace
 from pathlib import Path
 
-from lgm_core.data.catalogue import DATASETS, class_titles
-from lgm_core.data.sources import dataset_license
-from lgm_core.distilled import load_distilled, load_time_lapse
+from lgm_core.data.catalogue import DATASETS
 from lgm_core.foundation.errors import InputError
-from lgm_core.foundation.sources import DatasetSource
-from lgm_core.reporting.release import data_card, export_distilled, sixteen_bit
-from lgm_core.reporting.tables import spread_note
-from stages.exporting import accuracies, commands, facts, weight_terms
-from stages.params import check_cell, read_layout, read_params
+from stages.exporting import write_export
+from stages.params import check_cell, read_params
 
 SIZES = ("full", "small")
 
@@ -34,22 +28,5 @@ def main(dataset: str, source: str, folder: str, size: str = "", terms: str = ""
         raise InputError(f"--terms is {terms!r}; allowed: {', '.join(DATASETS)}.")
     params = read_params()
     check_cell(params, dataset, source)
-    made = read_layout(params).cell(dataset, source).distilled
-    measured = accuracies(params, dataset, source)
-    told = facts(params, dataset, source)
-    told["commands"] = commands(params, dataset, source, folder, {"size": size, "terms": terms})
-    told["accuracies"] = {target: one.facts() for target, one in measured.items()}
-    distilled = replace(load_distilled(made), facts=told, time_lapse=load_time_lapse(made))
-    small = size == "small"
-    if small:
-        distilled = sixteen_bit(distilled)
-    card = data_card(
-        distilled,
-        measured,
-        spread=spread_note(params.distillations),
-        class_titles=class_titles(),
-        image_terms=dataset_license(DatasetSource(terms) if terms else params.datasets[dataset]),
-        weight_terms=weight_terms([params.backbone(name) for name in params.members(source)]),
-    )
-    export_distilled(Path(folder), distilled, card, small=small)
-    print(f"{len(distilled.images)} images in {len(distilled.classes)} classes: {folder}")
+    count = write_export(params, dataset, source, Path(folder), size, terms)
+    print(f"{count} images: {folder}")

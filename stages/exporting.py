@@ -2,19 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import lgm_core
-from lgm_core.foundation.sources import BackboneSource
+from lgm_core.data.catalogue import class_titles
+from lgm_core.data.sources import dataset_license
+from lgm_core.distilled import load_distilled, load_time_lapse
+from lgm_core.foundation.sources import BackboneSource, DatasetSource
 from lgm_core.foundation.store import read_json
 from lgm_core.models.catalogue import backbone_row
 from lgm_core.reporting.blocks import CENTROIDS
-from lgm_core.reporting.release import Measured
+from lgm_core.reporting.release import Measured, data_card, export_distilled, sixteen_bit
 from lgm_core.reporting.results import Results
+from lgm_core.reporting.tables import spread_note
 from lgm_core.settings.method import with_overrides
 from lgm_core.settings.params import Params
 from stages.params import read_layout
+
+
+def write_export(
+    params: Params,
+    dataset: str,
+    source: str,
+    folder: Path,
+    size: str = "",
+    terms: str = "",
+    *,
+    shown: str = "",
+) -> int:
+    """Export what a source distilled, with its accuracies on every backbone; the number of images.
+
+    Args:
+        params: the suite's settings.
+        dataset, source: the cell.
+        folder: as :func:`export_distilled` takes it.
+        size: `small` for floats of 16 bits.
+        terms: the published data set whose licence is told; empty for the suite's own source.
+        shown: the folder that its command names; empty for the folder itself.
+    """
+    made = read_layout(params).cell(dataset, source).distilled
+    measured = accuracies(params, dataset, source)
+    told = facts(params, dataset, source)
+    told["commands"] = commands(params, dataset, source, shown or str(folder), {"size": size, "terms": terms})
+    told["accuracies"] = {target: one.facts() for target, one in measured.items()}
+    distilled = replace(load_distilled(made), facts=told, time_lapse=load_time_lapse(made))
+    small = size == "small"
+    if small:
+        distilled = sixteen_bit(distilled)
+    card = data_card(
+        distilled,
+        measured,
+        spread=spread_note(params.distillations),
+        class_titles=class_titles(),
+        image_terms=dataset_license(DatasetSource(terms) if terms else params.datasets[dataset]),
+        weight_terms=weight_terms([params.backbone(name) for name in params.members(source)]),
+    )
+    export_distilled(folder, distilled, card, small=small)
+    return len(distilled.images)
 
 
 def accuracies(params: Params, dataset: str, source: str) -> dict[str, Measured]:

@@ -11,6 +11,7 @@ from lgm_core.models.catalogue import backbone_row
 from lgm_core.reporting.page import write_report
 from lgm_core.reporting.results import Results
 from stages.captions import captions
+from stages.exporting import write_export
 from stages.params import read_layout, read_params
 
 
@@ -21,5 +22,14 @@ def main() -> None:
     terms = {f"images of {name}": dataset_license(source) for name, source in params.datasets.items()}
     weights = {**params.backbones, **params.figure_backbones}
     terms |= {f"weights of {name}": backbone_row(params.backbone(name)).license for name in weights}
-    write_report(Results(layout, class_titles()), params, captions(params), layout.report, terms)
+    write_report(
+        Results(layout, class_titles()),
+        params,
+        captions(params),
+        layout.report,
+        terms,
+        lambda dataset, source, folder: write_export(
+            params, dataset, source, folder, "small", shown="release"
+        ),
+    )
     print(f"Open {layout.report / 'index.html'}, or serve it: python -m http.server 8000 -d {layout.report}")

@@ -7,6 +7,7 @@ gallery.js, gallery/       what the gallery shows, a file for every distillation
 closer.js                  a closer look at one of its images: time-lapse, classes that probes see
 cells/…                    the cells' JSON, each with its run's time and memory
 pictures/…                 distilled images and their neighbours, large ones reduced
+sets/…                     distilled sets to download
 tables/…, figures/…        as files
 """
 
@@ -22,6 +23,7 @@ from urllib.parse import quote
 from lgm_core.foundation.errors import MissingFileError
 from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.store import read_json, replacing_folder, write_json, write_text
+from lgm_core.reporting.downloads import Export, write_downloads
 from lgm_core.reporting.figures import FIGURES, figure_caption, shown_datasets
 from lgm_core.reporting.findings import findings
 from lgm_core.reporting.gallery import Pictures, loss_chart, write_gallery
@@ -167,6 +169,7 @@ class _Report:
             "sections": _SECTIONS,
             "suite": self.params.suite,
             "ipc": self.params.method.ipc,
+            "input_size": self.params.method.input_size,
             "first_source": next(iter(self.params.backbones)),
             "captions": {name: line for name, line in self.captions.items() if line},
             "strip": self.strip(),
@@ -211,6 +214,7 @@ def write_report(
     captions: Mapping[str, str],
     folder: Path,
     terms: Mapping[str, str] | None = None,
+    export: Export | None = None,
 ) -> None:
     """Write the report, whole or not at all.
 
@@ -220,6 +224,7 @@ def write_report(
         captions: what a data set is, by its name.
         folder: replaced if it exists.
         terms: the licence of each data set's images and of each backbone's weights.
+        export: writes a distilled set into a folder, for download; without it none is offered.
 
     Raises:
         FileError: if a cell, table or figure is missing.
@@ -236,6 +241,7 @@ def write_report(
     environment.globals |= {function.__name__: function for function in shown}
     with replacing_folder(folder) as new:
         context = _Report(results, params, captions, new).context() | {"terms": terms or {}}
+        context["downloads"] = [] if export is None else write_downloads(results, params, new, export)
         for page in _PAGES:
             write_text(new / page, environment.get_template(page).render(context))
         _copy(_DIAGRAM, new)

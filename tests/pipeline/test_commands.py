@@ -121,4 +121,5 @@ def check_stage(verb: str, given: list[str], monkeypatch: pytest.MonkeyPatch) ->
             return
     options = [ast.literal_eval(one.value) for one in call.keywords if one.arg == "options"]
     monkeypatch.setattr("sys.argv", [verb, *given])
-    assert _parsed(verb, "", usage, options[0] if options else ())
+    found = _parsed(verb, "", usage, options[0] if options else ())
+    assert set(filter(None, found)) == {word for word in given if not word.startswith("--")}
