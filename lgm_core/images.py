@@ -3,6 +3,7 @@ what a backbone is shown is a square of them."""
 
 from __future__ import annotations
 
+import stat
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -15,19 +16,26 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from lgm_core.foundation.errors import InputError
 
-_UNREADABLE = (
-    OSError,
-    UnidentifiedImageError,
-    ValueError,
-    SyntaxError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+MOST_PIXELS = 89_478_485
+"""Pixels of the largest image that is decoded: Pillow's own limit, 256 MiB of RGB."""
+LONGEST_SIDES = 100
+"""How many times as long as its shorter side an image may be: strips that are longer take gigabytes."""
+_UNTURNED = "orientation unknown"
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF's orientation → what turns the pixels upright."""
 
 
 def decode_file(path: Path) -> Image.Image:
@@ -42,23 +50,86 @@ def decode_file(path: Path) -> Image.Image:
 def decode(content: Path | BufferedReader | BytesIO, name: str) -> Image.Image:
     """Read a file or an opened one, which is closed, as an upright RGB image.
 
+    Pixels whose orientation cannot be read, because the EXIF data are broken, stay as they lie; see
+    :func:`is_unturned`.
+
     Args:
         content: the file.
         name: what the message calls it.
 
     Raises:
-        InputError: if it cannot be decoded, or claims more pixels than any photograph has.
+        InputError: if it cannot be decoded, is no regular file, has more pixels than `MOST_PIXELS`, or one
+            side more than `LONGEST_SIDES` times as long as the other.
     """
     try:
         with (
             warnings.catch_warnings(),
-            nullcontext(content) if isinstance(content, Path) else content as place,
+            nullcontext(_regular(content)) if isinstance(content, Path) else content as place,
         ):
+            warnings.simplefilter("ignore")  # broken metadata; a picture that is whole has none to tell of
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(place) as opened:
-                return _to_rgb(ImageOps.exif_transpose(opened))
-    except _UNREADABLE as error:
-        raise InputError(f"{name} cannot be decoded as an image ({error}). Replace or remove it.") from error
+                _check_shape(opened)
+                opened.load()
+                _check_shape(opened)  # some formats tell their size again beside the pixels
+                return _upright(opened)
+    except Exception as error:  # decoders raise whatever broken bytes lead them to
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{name} cannot be decoded as an image ({reason}). Replace or remove it.") from error
+
+
+def is_unturned(picture: Image.Image) -> bool:
+    """Whether a decoded picture lies as its file has it, because its EXIF data could not be read."""
+    return _UNTURNED in picture.info
+
+
+def _regular(path: Path) -> Path:
+    """The path, unless opening it could wait for ever or do something: that of a pipe, socket or device.
+
+    Raises:
+        ValueError: if it is no regular file.
+        OSError: if it is not there.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no regular file but a folder, pipe, socket or device")
+    return path
+
+
+def _check_shape(image: Image.Image) -> None:
+    """Refuse more pixels than any photograph has, and strips.
+
+    Raises:
+        ValueError: with the size.
+    """
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"its {width} × {height} pixels are more than {MOST_PIXELS:,}")
+    if max(image.size) > LONGEST_SIDES * min(image.size):
+        told = f"one side of its {width} × {height} pixels is more than {LONGEST_SIDES} times the other"
+        raise ValueError(told)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The pixels as RGB, turned by what EXIF says."""
+    orientation, broken = _orientation(image)
+    turn = _TURNS.get(orientation)
+    picture = _to_rgb(image if turn is None else image.transpose(turn))
+    picture.info = {_UNTURNED: True} if broken else {}
+    return picture
+
+
+def _orientation(image: Image.Image) -> tuple[Any, bool]:
+    """EXIF's orientation, None where there is none, and whether there is none because EXIF is broken."""
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            orientation = image.getexif().get(ExifTags.Base.Orientation)
+            if orientation is None and "exif" in image.info:
+                # Where opening the file looked at EXIF, Pillow hides what was wrong with it.
+                Image.Exif().load(image.info["exif"])
+    except Exception:  # parsing EXIF raises whatever broken bytes lead it to
+        return None, True
+    return orientation, orientation is None and bool(told)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

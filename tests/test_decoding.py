@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import struct
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from image_zoo import BROKEN, SOUND, noise, write_half
-from PIL import Image, ImageFile
+from PIL import ExifTags, Image, ImageFile, ImageOps
 
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.store import IMAGE_SUFFIXES
-from lgm_core.images import decode, decode_file
+from lgm_core.images import decode, decode_file, is_unturned
 
 
 @pytest.mark.parametrize(
@@ -125,3 +129,78 @@ def test_an_opened_file_is_read_closed_and_called_by_its_name(tmp_path: Path) ->
     with pytest.raises(InputError, match=r"^hub/train/3 cannot be decoded"):
         decode(broken, "hub/train/3")
     assert broken.closed
+
+
+# Broken bytes lead decoders to any exception, and metadata are broken more often than pixels
+
+
+@pytest.mark.parametrize(
+    "raised", [struct.error("short"), KeyError(7), RecursionError(), ZeroDivisionError(), MemoryError("all")]
+)
+def test_whatever_decoding_raises_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    path = tmp_path / "a.png"
+    noise(6, 6, 0).save(path)
+
+    def refuse(*given: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", refuse)
+    with pytest.raises(InputError, match=re.escape(str(path))) as caught:
+        decode_file(path)
+    assert (str(raised) or type(raised).__name__) in str(caught.value)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_pixels_are_turned_as_exif_says(tmp_path: Path, orientation: int, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    noise(10, 6, 0).save(path, exif=exif)
+    with Image.open(path) as opened:
+        expected = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+    picture = decode_file(path)
+    assert np.array_equal(np.asarray(picture), expected)
+    assert not is_unturned(picture)
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0??"]
+)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_pixels_with_broken_exif_are_used_as_they_lie(tmp_path: Path, exif: bytes, suffix: str) -> None:
+    path, plain = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
+    noise(10, 6, 0).save(path, exif=exif)
+    noise(10, 6, 0).save(plain)
+    picture = decode_file(path)
+    assert np.array_equal(np.asarray(picture), np.asarray(decode_file(plain)))
+    assert is_unturned(picture)
+    assert not is_unturned(decode_file(plain))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, kind: str) -> None:
+    """Opening a pipe would wait for ever."""
+    path = tmp_path / "a.jpg"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    signal.alarm(20)
+    try:
+        with pytest.raises(InputError, match=r"a\.jpg .*no regular file"):
+            decode_file(path)
+    finally:
+        signal.alarm(0)
+
+
+def test_a_strip_is_refused_before_it_takes_gigabytes(tmp_path: Path) -> None:
+    Image.new("RGB", (1, 12_000)).save(tmp_path / "strip.png")
+    with pytest.raises(InputError, match=r"strip\.png .*1 × 12000"):
+        decode_file(tmp_path / "strip.png")
+    Image.new("RGB", (3, 300)).save(tmp_path / "long.png")
+    assert decode_file(tmp_path / "long.png").size == (3, 300)

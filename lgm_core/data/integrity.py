@@ -23,14 +23,14 @@ from lgm_core.foundation.errors import InputError, StaleFileError
 from lgm_core.foundation.ranks import ALONE, Ranks
 from lgm_core.foundation.shared import shared_zeros
 from lgm_core.foundation.store import read_tensors, write_tensors
-from lgm_core.images import ImageSet
+from lgm_core.images import ImageSet, is_unturned
 
 logger = logging.getLogger(__name__)
 
 _FILE = "images.safetensors"
 _UNSEEN = 0
 _UNREADABLE = 1
-_SHOWN_DUPLICATES = 5
+_SHOWN_NAMES = 5
 
 
 def digest(picture: Image.Image) -> int:
@@ -52,6 +52,7 @@ class Watched:
     def __init__(self, images: ImageSet) -> None:
         self.images = images
         self.digests = shared_zeros((len(images),), torch.int64)  # _UNSEEN
+        self.unturned: list[int] = []
 
     def __call__(self, index: int) -> Image.Image:
         """The image, decoded and noted."""
@@ -61,7 +62,8 @@ class Watched:
             logger.warning("%s", error)
             self.digests[index] = _UNREADABLE
             return Image.new("RGB", (1, 1))
-        self.digests[index] = digest(picture)
+        # Until all are judged, the sign keeps that the picture could not be turned upright.
+        self.digests[index] = -digest(picture) if is_unturned(picture) else digest(picture)
         return picture
 
 
@@ -95,13 +97,16 @@ class Inspection:
         """
         for one in self.watched:
             seen = ranks.collect(one.digests.tolist() if ranks.world > 1 else one.digests)
-            one.digests = torch.as_tensor(seen[0]) if ranks.world == 1 else torch.tensor(seen).amax(dim=0)
+            noted = torch.as_tensor(seen[0])[None] if ranks.world == 1 else torch.tensor(seen)
+            one.unturned = (noted < 0).any(dim=0).nonzero().flatten().tolist()
+            one.digests = noted.abs().amax(dim=0)
         reasons = [reason for one in self.watched for reason in _reasons(one)]
         if reasons:
             raise InputError(
                 f"{len(reasons)} images cannot be decoded; replace or remove them:\n  " + "\n  ".join(reasons)
             )
         if ranks.first:
+            _warn_of_unturned(*self.watched)
             _warn_of_duplicates(*self.watched)
 
     def note_in(self, noted: Callable[[str, int], Tensor]) -> None:
@@ -135,6 +140,15 @@ def _reasons(one: Watched) -> list[str]:
     return reasons
 
 
+def _warn_of_unturned(train: Watched, test: Watched) -> None:
+    names = [one.images.names[index] for one in (train, test) for index in one.unturned]
+    if names:
+        logger.warning(
+            "%d images have EXIF data that cannot be read and are used as they lie, not turned upright: %s%s",
+            len(names), ", ".join(names[:_SHOWN_NAMES]), " …" if len(names) > _SHOWN_NAMES else "",
+        )  # fmt: skip
+
+
 def _warn_of_duplicates(train: Watched, test: Watched) -> None:
     known = dict(zip(train.digests.tolist(), train.images.names, strict=True))
     pairs = [
@@ -143,10 +157,10 @@ def _warn_of_duplicates(train: Watched, test: Watched) -> None:
         if seen in known
     ]
     if pairs:
-        shown = "; ".join(pairs[:_SHOWN_DUPLICATES])
+        shown = "; ".join(pairs[:_SHOWN_NAMES])
         logger.warning(
             "%d of %d test images are in the training set too, so accuracies are too high: %s%s",
-            len(pairs), len(test.digests), shown, " …" if len(pairs) > _SHOWN_DUPLICATES else "",
+            len(pairs), len(test.digests), shown, " …" if len(pairs) > _SHOWN_NAMES else "",
         )  # fmt: skip
 
 

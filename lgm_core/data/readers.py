@@ -76,30 +76,81 @@ def image_names(root: Path, folder: str) -> list[str]:
     """Paths below `root` of all images in a folder and the folders in it, linked ones too, sorted.
 
     What has no image's suffix is left out and told of.
+
+    Raises:
+        InputError: naming a folder that cannot be read.
     """
-    files = sorted(
-        str(PurePosixPath(place.relative_to(root).as_posix()) / name)
+    return list(_image_files(root, folder))
+
+
+def _image_files(root: Path, folder: str) -> dict[str, str]:
+    """The names of :func:`image_names` → where each file really lies."""
+    files = {
+        str(PurePosixPath(place.relative_to(root).as_posix()) / name): real
         for place, names in _walk(root / folder)
-        for name in names
-    )
-    found = [name for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+        for name, real in names
+    }
+    found = {name: files[name] for name in sorted(files) if Path(name).suffix.lower() in IMAGE_SUFFIXES}
     if len(found) < len(files):
-        other = next(name for name in files if Path(name).suffix.lower() not in IMAGE_SUFFIXES)
+        other = min(name for name in files if name not in found)
         count = len(files) - len(found)
         logger.warning("%d files in %s are no images by their names, such as %s", count, root / folder, other)
     return found
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Every folder once, with the names of the files in it."""
+def _walk(folder: Path) -> Iterator[tuple[Path, list[tuple[str, str]]]]:
+    """Every folder once, with the names of the files in it and where each really lies."""
     seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    pending = [folder]
+    while pending:
+        place = pending.pop()
         real = os.path.realpath(place)
         if real in seen:
-            folders.clear()
             continue
         seen.add(real)
-        yield Path(place), names
+        names = []
+        for entry in _entries(place):
+            if _is_folder(entry):
+                pending.append(place / entry.name)
+            else:
+                own = os.path.realpath(entry.path) if entry.is_symlink() else f"{real}/{entry.name}"
+                names.append((entry.name, own))
+        yield place, names
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, the last name first.
+
+    Raises:
+        InputError: if it cannot be read: images left out without a word would give other results.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name, reverse=True)
+    except OSError as error:
+        raise _unreadable(str(folder), error) from error
+
+
+def _is_folder(place: os.DirEntry[str] | Path) -> bool:
+    try:
+        return place.is_dir()
+    except OSError as error:
+        raise _unreadable(os.fspath(place), error) from error
+
+
+def _unreadable(place: str, error: OSError) -> InputError:
+    return InputError(
+        f"has a folder that cannot be read, {place} ({error.strerror}). Allow it, or remove it."
+    )
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Names of the folders in a split's folder, sorted.
+
+    Raises:
+        InputError: if it, or one of them, cannot be read.
+    """
+    return sorted(entry.name for entry in _entries(folder) if _is_folder(entry))
 
 
 def _existing(root: Path, names: Iterable[str]) -> Iterator[bool]:
@@ -109,7 +160,7 @@ def _existing(root: Path, names: Iterable[str]) -> Iterator[bool]:
         folder, _, file = name.rpartition("/")
         if folder not in folders:
             place = root / folder
-            folders[folder] = set(os.listdir(place)) if place.is_dir() else set()  # noqa: PTH208 (names alone)
+            folders[folder] = {entry.name for entry in _entries(place)} if _is_folder(place) else set()
         yield file in folders[folder]
 
 
@@ -142,9 +193,10 @@ def read_class_folders(root: Path, folder: str, classes: tuple[str, ...] | None 
         classes: which folders, in the order of their labels; by default all, sorted.
 
     Raises:
-        InputError: naming class folders that are missing or have no image.
+        InputError: naming class folders that are missing or have no image, a folder that cannot be read, or
+            two classes that links give the same image.
     """
-    present = sorted(entry.name for entry in (root / folder).iterdir() if entry.is_dir())
+    present = class_folders(root / folder)
     classes = tuple(present) if classes is None else classes
     if not classes:
         raise InputError(f"has no class folders in {root / folder}.")
@@ -153,12 +205,33 @@ def read_class_folders(root: Path, folder: str, classes: tuple[str, ...] | None 
         raise InputError(
             f"lacks {len(absent)} of {len(classes)} class folders in {root / folder}: {some(absent)}."
         )
-    files = {name: image_names(root, f"{folder}/{name}") for name in classes}
+    files = {name: _image_files(root, f"{folder}/{name}") for name in classes}
     empty = [name for name in classes if not files[name]]
     if empty:
         raise InputError(f"has, in {root / folder}, class folders without an image: {some(empty)}.")
+    _check_owners(files)
     names = [(name, label) for label, owner in enumerate(classes) for name in files[owner]]
     return Listing(root, classes, tuple(name for name, _ in names), tuple(label for _, label in names))
+
+
+def _check_owners(files: dict[str, dict[str, str]]) -> None:
+    """Refuse one image with two labels, which links between class folders make.
+
+    Args:
+        files: class → name of an image → where it really lies.
+
+    Raises:
+        InputError: naming the image by both its paths.
+    """
+    known: dict[str, tuple[str, str]] = {}
+    for owner, images in files.items():
+        for name, real in images.items():
+            other, same = known.setdefault(real, (owner, name))
+            if other != owner:
+                raise InputError(
+                    f"has one image in the two classes {other} and {owner}, through a link: {same} and "
+                    f"{name} are the same file. Remove it from one of them."
+                )
 
 
 def some(names: list[str]) -> str:
@@ -168,12 +241,21 @@ def some(names: list[str]) -> str:
 
 def read_split_folders(root: Path, split: str) -> Listing:
     """`<root>/{train,test}/<class>/<image>`; `val` serves as the test split where there is no `test`."""
+    return read_class_folders(root, _split_folder(root, split))
+
+
+def split_classes(root: Path, split: str) -> tuple[str, ...]:
+    """The classes of :func:`read_split_folders`, without a look at their images."""
+    return tuple(class_folders(root / _split_folder(root, split)))
+
+
+def _split_folder(root: Path, split: str) -> str:
     candidates = ["train"] if split == "train" else ["test", "val"]
-    folder = next((name for name in candidates if (root / name).is_dir()), None)
+    folder = next((name for name in candidates if _is_folder(root / name)), None)
     if folder is None:
         looked = " and ".join(str(root / name) for name in candidates)
         raise InputError(f"has no {split} split: looked for {looked}.")
-    return read_class_folders(root, folder)
+    return folder
 
 
 def read_mat(path: Path) -> dict:

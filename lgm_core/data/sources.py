@@ -13,14 +13,14 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
 
 from lgm_core.data.catalogue import DATASETS, DatasetRow
 from lgm_core.data.libraries import HUB_KEYS, Collection, read_hub, read_torchvision
-from lgm_core.data.readers import Listing, first_folder, read_split_folders
+from lgm_core.data.readers import Listing, first_folder, read_split_folders, split_classes
 from lgm_core.data.toy import sets
 from lgm_core.foundation.errors import InputError, KeyFaultError
 from lgm_core.foundation.given import given_path
@@ -29,6 +29,7 @@ from lgm_core.foundation.sources import DatasetSource
 from lgm_core.images import ImageSet, decode_file
 
 SPLITS = ("train", "test")
+Read = TypeVar("Read")
 
 
 def load_images(source: DatasetSource, split: str, data_root: Path) -> ImageSet:
@@ -105,13 +106,21 @@ def load_splits(source: DatasetSource, data_root: Path) -> tuple[ImageSet, Image
 
 
 def check_class_names(classes: tuple[str, ...], source: str) -> None:
-    """Refuse names that are the same to a file system, or to a reader, that ignores case and outer spaces.
+    """Refuse names that no text can hold, and those that are the same to a file system, or to a reader, that
+    ignores case and outer spaces.
 
     Raises:
         InputError: naming them.
     """
     known: dict[str, str] = {}
     for name in classes:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            raise InputError(
+                f"Data set {source}: the class {name!r} has a name that is not UTF-8, which tables and "
+                "figures cannot show. Rename its folders."
+            ) from None
         other = known.setdefault(unicodedata.normalize("NFC", name).strip().casefold(), name)
         if other is not name:
             raise InputError(
@@ -192,9 +201,14 @@ def _decode_listed(root: Path, names: tuple[str, ...], index: int) -> Image.Imag
 
 def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
     """`<path>/{train,test}/<class>/<image>`; `val` serves as the test split where there is no `test`."""
+    return _from_listing(_of_folder(place, data_root, split, read_split_folders))
+
+
+def _of_folder(place: str, data_root: Path, split: str, read: Callable[[Path, str], Read]) -> Read:
+    """What is read of a split in a folder of one's own; errors say where it was looked for."""
     root = given_path(place, data_root)
     try:
-        return _from_listing(read_split_folders(root, split))
+        return read(root, split)
     except InputError as error:
         raise InputError(
             f"Data set folder:{place} {error} Expected {root}/{{train,test}}/<class>/<image>. Relative "
@@ -203,17 +217,19 @@ def _read_folder(place: str, split: str, data_root: Path) -> ImageSet:
 
 
 def find_dataset(source: DatasetSource, data_root: Path) -> None:
-    """Look for a data set's folder without listing what is in it; other libraries' sets are not looked for.
+    """Look for a data set's folder without listing its images; other libraries' sets are not looked for.
 
     Raises:
-        InputError: if it is not there, saying where it was looked for and how to get it.
+        InputError: if it is not there, saying where it was looked for and how to get it, or if the class
+            folders of one's own have names that cannot be used.
     """
     kind = source.kind
     place = source.place
     if kind in DATASETS:
         _published_root(kind, place, data_root)
-    elif kind == "folder" and not given_path(place, data_root).is_dir():
-        _read_folder(place, "train", data_root)
+    elif kind == "folder":
+        for split in SPLITS:
+            check_class_names(_of_folder(place, data_root, split, split_classes), source.source)
 
 
 def _published_root(name: str, place: str, data_root: Path) -> Path:

@@ -97,6 +97,7 @@ def save_panels(panels: list[Panel], caption: str, path: Path) -> None:
         caption: lines under them; may be empty.
         path: a `.png` file.
     """
+    import matplotlib
     from matplotlib.figure import Figure
 
     widest = _LABEL_INCHES + max(len(panel.columns) for panel in panels) * _PICTURE_INCHES + 0.1
@@ -105,11 +106,12 @@ def save_panels(panels: list[Panel], caption: str, path: Path) -> None:
     lines = _wrapped(caption, width)
     if caption:
         heights.append(0.1 + _CAPTION_LINE_INCHES * len(lines))
-    figure = Figure(figsize=(width, sum(heights)), dpi=_DPI)
-    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for part, panel in zip(parts, panels, strict=False):
-        _draw(panel, part, width)
-    if caption:
-        parts[-1].text(0.01, 0.95, "\n".join(lines), fontsize=_FONT_POINTS - 1, va="top")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+    with matplotlib.rc_context({"text.parse_math": False}):  # names of classes may hold dollar signs
+        figure = Figure(figsize=(width, sum(heights)), dpi=_DPI)
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for part, panel in zip(parts, panels, strict=False):
+            _draw(panel, part, width)
+        if caption:
+            parts[-1].text(0.01, 0.95, "\n".join(lines), fontsize=_FONT_POINTS - 1, va="top")
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": None})

@@ -39,6 +39,7 @@ _STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "figure",
     "svg.fonttype": "none",
+    "text.parse_math": False,  # names of classes may hold dollar signs
 }
 
 

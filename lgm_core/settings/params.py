@@ -276,12 +276,29 @@ def parse_params(mapping: Any) -> Params:
     groups = parse(Groups, {key: mapping[key] for key in _GROUP_KEYS})
     params = Params(method=method, **{key: getattr(groups, key) for key in _GROUP_KEYS})
     _check_names(params)
+    _check_joined(params)
     _check_shown(params)
     _check_overrides(params)
     for group in fields(params.variants):
         for name in getattr(params.variants, group.name):
             params.variant(f"{group.name}/{name}")
     return params
+
+
+def _check_joined(params: Params) -> None:
+    """A stage's name, such as `probe@dataset-source`, is of one cell."""
+    sources = {**params.backbones, **params.figure_backbones, **params.ensembles}
+    pairs = [(dataset, source) for dataset in params.datasets for source in sources]
+    groups = [
+        [(*pair, variant) for pair in pairs for variant in of] for of in params.variants.groups.values()
+    ]
+    for cells in (pairs, *groups):
+        known: dict[str, tuple[str, ...]] = {}
+        for cell in cells:
+            other = known.setdefault("-".join(cell), cell)
+            if other != cell:
+                allowed = f"names that give other stages than {' and '.join(other)}: rename one of them"
+                raise SettingError("the names", " and ".join(cell), allowed)
 
 
 def _check_overrides(params: Params) -> None:

@@ -118,6 +118,30 @@ def test_bad_images_of_all_ranks_are_listed(data: Path, monkeypatch: pytest.Monk
         parts[0].finish(Ranks(0, 2))
 
 
+def test_images_whose_orientation_cannot_be_read_are_counted_and_used(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    inspection = inspect(data)
+    inspection.finish()
+    whole = [one.digests.tolist() for one in inspection.watched]
+    for split, name in (("train", "dog/1.png"), ("test", "cat/0.png")):
+        path = data / "set" / split / name
+        with Image.open(path) as opened:
+            opened.save(path, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    inspection = inspect(data)
+    assert "EXIF" not in caplog.text
+    inspection.finish()
+    assert [one.digests.tolist() for one in inspection.watched] == whole
+    assert "2 images have EXIF data that cannot be read" in caplog.text
+    assert "dog/1.png" in caplog.text
+
+
+def test_a_pipe_among_the_images_is_one_that_cannot_be_decoded(data: Path) -> None:
+    os.mkfifo(data / "set" / "train" / "dog" / "x.jpg")
+    with pytest.raises(InputError, match=r"(?s)1 images cannot be decoded.*x\.jpg.*no regular file"):
+        inspect(data).finish()
+
+
 def test_an_image_that_is_back_is_told_of(data: Path) -> None:
     path = data / "set" / "train" / "dog" / "1.png"
     content = path.read_bytes()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +119,51 @@ def test_lists_and_matrices_are_read_or_named(tmp_path: Path) -> None:
             read(tmp_path / "gone.txt")
     with pytest.raises(InputError, match=r"list\.txt is no readable MATLAB file"):
         read_mat(tmp_path / "list.txt")
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """`closed(folder)`: nobody may read what is in it, root included."""
+    whole = os.scandir
+
+    def close(folder: Path) -> None:
+        def scan(place: str | Path) -> object:
+            if Path(place) == folder:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+            return whole(place)
+
+        monkeypatch.setattr(os, "scandir", scan)
+
+    return close
+
+
+@pytest.mark.parametrize("place", ["train", "train/cat", "train/cat/more"])
+def test_a_folder_that_cannot_be_read_is_named_and_none_is_left_out(
+    tmp_path: Path, closed: Callable[[Path], None], place: str
+) -> None:
+    for name in ("cat/1.png", "cat/more/2.png", "dog/1.png"):
+        picture(tmp_path / "train" / name)
+    closed(tmp_path / place)
+    with pytest.raises(InputError, match=rf"cannot be read, {tmp_path / place} \(Permission denied\)"):
+        read_split_folders(tmp_path, "train")
+
+
+def test_one_image_in_two_classes_through_a_link_is_refused(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "dog/1.png"):
+        picture(tmp_path / "train" / name)
+    (tmp_path / "train" / "dog" / "cats").symlink_to(tmp_path / "train" / "cat")
+    with pytest.raises(
+        InputError, match=r"one image in the two classes cat and dog.*cat/1\.png and .*cats/1"
+    ):
+        read_split_folders(tmp_path, "train")
+
+
+def test_links_within_a_class_and_to_images_elsewhere_are_followed(tmp_path: Path) -> None:
+    picture(tmp_path / "store" / "a.png")
+    picture(tmp_path / "train" / "cat" / "1.png")
+    picture(tmp_path / "train" / "dog" / "1.png")
+    (tmp_path / "train" / "cat" / "again.png").symlink_to(tmp_path / "train" / "cat" / "1.png")
+    (tmp_path / "train" / "dog" / "stored").symlink_to(tmp_path / "store")
+    (tmp_path / "train" / "dog" / "circle").symlink_to(tmp_path / "train" / "dog")
+    names = ("train/cat/1.png", "train/cat/again.png", "train/dog/1.png", "train/dog/stored/a.png")
+    assert read_split_folders(tmp_path, "train").names == names

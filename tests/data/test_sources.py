@@ -250,7 +250,7 @@ def test_terms_of_the_images_are_told_as_far_as_they_are_known(source: str, term
 
 
 def test_a_data_set_is_found_without_being_listed(folder: Folder) -> None:
-    root = folder("train")
+    root = folder("train", "test")
     (root.parent / "cub").mkdir()
     for source in (
         "cub",
@@ -270,3 +270,12 @@ def test_a_data_set_that_is_not_found_says_where_it_was_looked_for(tmp_path: Pat
     with pytest.raises(InputError, match=f"looked for {tmp_path}/away") as caught:
         find_dataset(DatasetSource("cub:away"), tmp_path)
     assert DATASETS["cub"].get in str(caught.value)
+
+
+def test_a_class_name_that_no_text_can_hold_is_told_before_any_image_is_read(folder: Folder) -> None:
+    root = folder("train", "test")
+    for split in ("train", "test"):
+        (root / split / "cat").rename(root / split / "cat\udcff")
+    for look in (find_dataset, load_splits):
+        with pytest.raises(InputError, match=r"'cat\\udcff' has a name that is not UTF-8"):
+            look(DatasetSource("folder:animals"), root.parent)

@@ -37,6 +37,16 @@ def test_a_panel_of_arrays_needs_no_files(tmp_path: Path) -> None:
     assert (tmp_path / "panel.png").stat().st_size > 0
 
 
+@pytest.mark.parametrize("name", ["$100 bill", "a $x$ b", "$\\frac{", "100 %_^{}"])
+def test_names_with_dollar_signs_are_drawn_as_they_are(tmp_path: Path, name: str) -> None:
+    panel = Panel(name, (name,), (name, "plain"), ((PICTURE, PICTURE),))
+    save_panels([panel], name, tmp_path / "panel.png")
+    figure = draw_curves({name: [Series(name, [1.0, 2.0], [1.0, 2.0])]}, name, name)
+    save_plot(figure, tmp_path / "plot.svg")
+    svg = (tmp_path / "plot.svg").read_text(encoding="utf-8")
+    assert svg.count(f">{name}</text>") >= 3
+
+
 def test_a_panel_of_pixels_is_that_of_the_file(tmp_path: Path) -> None:
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
     Image.fromarray(pixels).save(tmp_path / "picture.png")

@@ -228,3 +228,34 @@ def test_an_unknown_variant_is_named_with_those_there_are(params: Make, name: st
 def test_a_variant_is_checked_when_the_file_is_read(params: Make, changes: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         params(variants={"ablation": {"blurry": changes}})
+
+
+@pytest.mark.parametrize(
+    ("datasets", "backbones", "rounds"),
+    [
+        (("a", "a-b"), ("c", "b-c"), ()),
+        (("a-1", "a"), ("1-b", "b"), ()),
+        (("a",), ("b", "b-c"), ("c-d", "d")),
+    ],
+)
+def test_names_that_join_to_one_stage_are_refused(
+    suite: dict[str, Any], datasets: tuple[str, ...], backbones: tuple[str, ...], rounds: tuple[str, ...]
+) -> None:
+    """`probe@a-b-c` would be both of a under b-c and of a-b under c."""
+    suite |= {"datasets": dict.fromkeys(datasets, "digits"), "ensembles": {}}
+    suite["backbones"] = dict.fromkeys(backbones, "efficientnet_lite0")
+    suite["variants"]["rounds"] = {name: {"aug_rounds": 1} for name in rounds}
+    with pytest.raises(InputError, match=r"the names .* rename one of them"):
+        parse_params(suite)
+
+
+def test_a_variant_and_a_backbone_may_end_alike(suite: dict[str, Any]) -> None:
+    """`probe@a-b-c` and `probe_rounds@a-b-c` are two stages."""
+    suite |= {"datasets": {"a": "digits"}, "ensembles": {}}
+    suite["backbones"] = dict.fromkeys(("b", "b-c"), "efficientnet_lite0")
+    suite["variants"]["rounds"] = {"c": {"aug_rounds": 1}}
+    for part in ("tables", "figures"):
+        for shown in suite[part].values():
+            shown |= {place: [] if place == "sources" else "none" for place in shown}
+    suite["variants"] = {name: {} for name in suite["variants"]} | {"rounds": {"c": {"aug_rounds": 1}}}
+    parse_params(suite)
