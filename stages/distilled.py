@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 from lgm_core.distilled import load_distilled
 from lgm_core.evaluation.neighbors import Neighbors, find_neighbors
 from lgm_core.evaluation.selection import select_baselines, select_further
 from lgm_core.evaluation.small_sets import LabeledImages, real_sets
+from lgm_core.foundation.belonging import check_of, read_of
 from lgm_core.foundation.errors import InputError, StaleFileError
+from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.seeds import derive_seed
-from lgm_core.foundation.store import read_json
 from lgm_core.images import ImageSet
 from lgm_core.settings.params import SEVERAL
 from stages.work import Opened, Work
@@ -21,17 +22,18 @@ Selection = dict[str, list[list[int]]]
 _STARTS = {"slots", "init"}
 
 
-def distilled_for(classes: tuple[str, ...], folder: Path) -> LabeledImages:
-    """A distilled set, labelled as a data set's classes are numbered.
+def distilled_for(classes: tuple[str, ...], cell: Cell) -> LabeledImages:
+    """The distilled set of a cell, labelled as a data set's classes are numbered.
 
     Raises:
-        FileError: if it is missing, damaged or of other classes.
+        FileError: if it is missing, damaged, of another cell or of other classes.
     """
-    found = load_distilled(folder)
+    found = load_distilled(cell.distilled)
+    check_of(cell.distilled, found.facts, cell)
     try:
         return LabeledImages(found.images, found.labels_in(classes))
     except InputError as error:
-        raise StaleFileError(folder, f"is not of this data set ({error})") from error
+        raise StaleFileError(cell.distilled, f"is not of this data set ({error})") from error
 
 
 def near_images(work: Work, own: list[Opened], distilled: list[LabeledImages]) -> list[Neighbors]:
@@ -69,9 +71,23 @@ def selected(work: Work, member: Opened, ipc: int) -> Selection:
 def probed_selection(work: Work, own: list[Opened], variant: str) -> Selection | None:
     """The real images that are probed beside Neighbors; None where not even these are."""
     if not variant:
-        return read_json(work.features(own[0].name).baselines)["selection"] if len(own) == 1 else {}
+        return _baselines(work, own[0].name)["selection"] if len(own) == 1 else {}
     group, _, name = variant.partition("/")
     changes = work.params.variants.ipc[name] if group == SEVERAL else None
     if changes is None or changes.keys() & _STARTS:
         return None
     return selected(work, own[0], changes["ipc"])
+
+
+def _baselines(work: Work, backbone: str) -> dict[str, Any]:
+    """What the stage `baselines` found.
+
+    Raises:
+        FileError: if it is missing, of another cell, or of another number of images per class.
+    """
+    cell = work.features(backbone)
+    found = read_of(cell.baselines, cell)
+    if found["ipc"] != work.params.method.ipc:
+        told = f"is of {found['ipc']} images per class, and {work.params.method.ipc} are wanted"
+        raise StaleFileError(cell.baselines, told)
+    return found

@@ -26,7 +26,7 @@ def main(dataset: str, source: str) -> None:
     measurement = Measurement(work.machine.device)
     own = work.members()
     train = training_images(work, own[0].name)
-    distilled = [distilled_for(train.classes, cell.distilled) for cell in work.cells()]
+    distilled = [distilled_for(train.classes, cell) for cell in work.cells()]
     coded = {
         f"distilled_{name}": [LabeledImages(encoded(one.images, name), one.labels) for one in distilled]
         for name in ENCODINGS

@@ -34,15 +34,16 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     cells = work.cells(variant)
     own = work.members()
     train = training_images(work, own[0].name)
-    distilled = [distilled_for(train.classes, cell.distilled) for cell in cells]
+    distilled = [distilled_for(train.classes, cell) for cell in cells]
     near = near_images(work, own, distilled)
     selection = probed_selection(work, own, variant)
     real = {} if selection is None else chosen_images(train, near, selection, params.method.resolution)
     sets = {"distilled": distilled, **real}
     found = on_every_backbone(work, own, lambda one: _shown(work, one, sets, measurement, variant))
     if own_ranks().first:
-        save_neighbors(cells[0].neighbors, near[0], train, distilled[0].labels, params.method.resolution)
         names = {"dataset": dataset, "source": source, "variant": variant}
+        side = params.method.resolution
+        save_neighbors(cells[0].neighbors, near[0], train, distilled[0].labels, side, names)
         facts = probe_facts(params.probe, **names, seed=params.seed)
         write_json(cells[0].probe, facts | {"targets": {name: runs for name, (runs, _) in found.items()}})
         seen = {name: images for name, (_, images) in found.items()}

@@ -7,7 +7,7 @@ neighbors.json         which image that is, and its cosine similarity
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,12 @@ def find_neighbors(
 
 
 def save_neighbors(
-    folder: Path, found: Neighbors, train: ImageSet, labels: Int[Tensor, " n"], side: int
+    folder: Path,
+    found: Neighbors,
+    train: ImageSet,
+    labels: Int[Tensor, " n"],
+    side: int,
+    facts: Mapping[str, Any],
 ) -> None:
     """Write features, pictures and index, whole or not at all.
 
@@ -82,6 +87,7 @@ def save_neighbors(
         train: the training images.
         labels: classes of the distilled images.
         side: of the pictures in pixels.
+        facts: what they are of.
     """
     numbers = found.numbers.tolist()
     pictures = picture_names(train.classes, labels.tolist())
@@ -93,4 +99,4 @@ def save_neighbors(
         write_tensors(new / FEATURES_FILE, {"features": found.features, "labels": labels}, {})
         for picture, image in zip(pictures, squares(train, numbers, side), strict=True):
             write_png(new / picture, image)
-        write_json(new / INDEX_FILE, {"neighbors": entries})
+        write_json(new / INDEX_FILE, {**facts, "neighbors": entries})

@@ -12,6 +12,7 @@ import glob
 import hashlib
 import json
 import logging
+import math
 import os
 import platform
 import shutil
@@ -155,6 +156,14 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, sort_keys=True, indent=2, allow_nan=False) + "\n")
 
 
+def _finite(text: str) -> float:
+    """A number of a JSON file, which is finite: what this module writes is."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"it holds the number {text}")
+    return value
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -163,10 +172,10 @@ def read_json(path: Path) -> dict[str, Any]:
         DamagedFileError: if it is not a JSON object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
     except FileNotFoundError:
         raise MissingFileError(path) from None
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DamagedFileError(path, f"is damaged ({error})") from error
     if not isinstance(value, dict):
         raise DamagedFileError(path, "does not hold a JSON object")

@@ -17,9 +17,10 @@ from typing import Any
 from urllib.parse import quote
 
 from lgm_core.distilled import snapshot_numbers, strip_name
-from lgm_core.foundation.errors import MissingFileError, StaleFileError
+from lgm_core.foundation.belonging import read_of
+from lgm_core.foundation.errors import DamagedFileError, MissingFileError, StaleFileError
 from lgm_core.foundation.layout import Cell
-from lgm_core.foundation.store import read_json
+from lgm_core.reporting.reading import below, number, number_sets, words
 from lgm_core.reporting.results import Results
 
 
@@ -50,15 +51,26 @@ def seen_in(cell: Cell, count: int) -> list[dict[str, Any]]:
     Raises:
         FileError: if the cell's file is missing, or of another number of images.
     """
-    targets = read_json(cell.seen).get("targets", {})
-    if not targets or any(len(images) != count for images in targets.values()):
-        raise StaleFileError(cell.seen, f"does not say what is seen in {count} images")
-    return [{name: images[number] for name, images in targets.items()} for number in range(count)]
+    path = cell.seen
+    targets = below(path, read_of(path, cell), "targets")
+    if not isinstance(targets, dict) or not targets:
+        raise DamagedFileError(path, "is damaged: it names no backbone")
+    for images in targets.values():
+        if not isinstance(images, list) or len(images) != count:
+            raise StaleFileError(path, f"does not say what is seen in {count} images")
+        for image in images:
+            number(path, below(path, image, "own_share"))
+            for part in ("whole", "crops"):
+                number_sets(path, below(path, image, part))
+    return [{name: images[place] for name, images in targets.items()} for place in range(count)]
 
 
 def class_lists(results: Results, cells: dict[str, Cell]) -> dict[str, list[str]]:
     """Data set → what its classes are called in print, in the order of their numbers."""
     return {
-        dataset: [results.class_title(name) for name in read_json(cell.seen)["classes"]]
+        dataset: [
+            results.class_title(name)
+            for name in words(cell.seen, below(cell.seen, read_of(cell.seen, cell), "classes"))
+        ]
         for dataset, cell in cells.items()
     }

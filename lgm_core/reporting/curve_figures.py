@@ -37,7 +37,7 @@ def rounds_series(results: Results, params: Params, dataset: str, source: str) -
     Published values are dashed lines, where data set and backbone are the paper's.
     """
     names = [*(f"rounds/{name}" for name in params.variants.rounds), BASE]
-    variants = {results.distilled(dataset, source, name)["method"]["aug_rounds"]: name for name in names}
+    variants = {results.method(dataset, source, name)["aug_rounds"]: name for name in names}
     lines = {}
     for target in sorted(params.backbones, key=lambda name: name != source):
         points = {
@@ -142,14 +142,14 @@ def seconds_series(results: Results, params: Params, dataset: str, source: str) 
     lines: dict[str, dict[float, Value]] = {}
     for name in params.variants.recipes:
         variant = f"recipes/{name}"
-        method = results.distilled(dataset, source, variant)["method"]
+        method = results.method(dataset, source, variant)
         bank = f", {method['head_bank']} heads" if method["head_bank"] else ""
         kind = f"{method['objective']}, K = {method['aug_rounds']}{bank}"
         place = results.distill_seconds(dataset, source, variant) / params.distillations
         lines.setdefault(kind, {})[place] = results.transfer(dataset, source, source, variant=variant)
     own = results.transfer(dataset, source, source)
     place = results.distill_seconds(dataset, source) / params.distillations
-    method = results.distilled(dataset, source)["method"]
+    method = results.method(dataset, source)
     title = f"the settings' own: {method['objective']}, K = {method['aug_rounds']}"
     ends = [place, *(second for points in lines.values() for second in points)]
     level = {end: Value(own.mean) for end in (min(ends), max(ends))}

@@ -207,7 +207,7 @@ def _rounds_help(results: Results, params: Params) -> Finding | None:
         return None
     dataset, source = shown.datasets[0], shown.source
     names = [*(f"rounds/{name}" for name in params.variants.rounds), BASE]
-    rounds = {name: results.distilled(dataset, source, name)["method"]["aug_rounds"] for name in names}
+    rounds = {name: results.method(dataset, source, name)["aug_rounds"] for name in names}
     fewest, most = min(names, key=rounds.__getitem__), max(names, key=rounds.__getitem__)
     few, many = (
         average([results.transfer(dataset, source, target, variant=name) for target in params.backbones])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lgm_core.foundation.errors import MissingFileError
+from lgm_core.foundation.errors import DamagedFileError, MissingFileError
 from lgm_core.foundation.store import write_text
 from lgm_core.reporting.blocks import METHOD
 from lgm_core.reporting.closer import class_lists, seen_in, time_lapse
@@ -40,7 +40,7 @@ class Pictures:
         """Copy a picture; its address.
 
         Raises:
-            FileError: if it is missing.
+            FileError: if it is missing or damaged.
         """
         from PIL import Image
 
@@ -48,14 +48,17 @@ class Pictures:
             raise MissingFileError(source)
         target = self.report / "pictures" / source.relative_to(self.results)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(source) as opened:
-            if max(opened.size) > _LARGEST_SIDE:
-                target = target.with_suffix(".jpg")
-                reduced = opened.convert("RGB")
-                reduced.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
-                reduced.save(target, format="JPEG", quality=88)
-            else:
-                shutil.copyfile(source, target)
+        try:
+            with Image.open(source) as opened:
+                picture = opened.convert("RGB")
+        except Exception as error:  # decoders raise whatever broken bytes lead them to
+            raise DamagedFileError(source, f"is damaged ({error})") from error
+        if max(picture.size) > _LARGEST_SIDE:
+            target = target.with_suffix(".jpg")
+            picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
+            picture.save(target, format="JPEG", quality=88)
+        else:
+            shutil.copyfile(source, target)
         return quote(target.relative_to(self.report).as_posix())
 
 

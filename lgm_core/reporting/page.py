@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from lgm_core.foundation.belonging import read_of
 from lgm_core.foundation.errors import MissingFileError
 from lgm_core.foundation.layout import Cell
-from lgm_core.foundation.store import read_json, replacing_folder, write_json, write_text
+from lgm_core.foundation.store import replacing_folder, write_json, write_text
 from lgm_core.reporting.downloads import Export, write_downloads
 from lgm_core.reporting.figures import FIGURES, figure_caption, shown_datasets
 from lgm_core.reporting.findings import findings
@@ -84,7 +85,7 @@ class _Report:
         return self.layout.cell(run.dataset, run.backbone, run.variant)
 
     def _measured(self, run: Run) -> dict[str, Any]:
-        return read_json(self._cell(run).run(run.verb))
+        return self.results.measured(run.verb, run.dataset, run.backbone, run.variant)
 
     def _source(self, run: Run) -> Path | None:
         """The cell's own JSON; features have none."""
@@ -107,7 +108,7 @@ class _Report:
         source = self._source(run)
         if source is None:
             return ""
-        content = {**read_json(source), "run": self._measured(run)}
+        content = {**read_of(source, self._cell(run)), "run": self._measured(run)}
         if run.verb == "probe":
             content["distilled"] = self.results.distilled(run.dataset, run.backbone, run.variant)
         write_json(self.folder / "cells" / source.relative_to(self.layout.results), content)

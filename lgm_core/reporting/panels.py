@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lgm_core.foundation.errors import DamagedFileError, MissingFileError
 from lgm_core.foundation.store import replacing
 
 if TYPE_CHECKING:
@@ -48,8 +49,13 @@ def _pixels(picture: Picture) -> np.ndarray:
 
     if isinstance(picture, np.ndarray):
         return picture
-    with Image.open(picture) as opened:
-        return np.asarray(opened.convert("RGB"))
+    try:
+        with Image.open(picture) as opened:
+            return np.asarray(opened.convert("RGB"))
+    except FileNotFoundError:
+        raise MissingFileError(picture) from None
+    except Exception as error:  # decoders raise whatever broken bytes lead them to
+        raise DamagedFileError(picture, f"is damaged ({error})") from error
 
 
 def _height(panel: Panel) -> float:

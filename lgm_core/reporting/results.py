@@ -5,12 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lgm_core.foundation.errors import MissingFileError, StaleFileError
-from lgm_core.foundation.layout import BASE, Layout
-from lgm_core.foundation.store import read_json, read_tensors
+from lgm_core.foundation.belonging import read_of
+from lgm_core.foundation.errors import DamagedFileError, MissingFileError
+from lgm_core.foundation.layout import BASE, Cell, Layout
+from lgm_core.foundation.store import read_tensors
+from lgm_core.reporting.reading import (
+    below,
+    number,
+    number_sets,
+    numbers,
+    picture_name,
+    words,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,51 +119,76 @@ class Results:
         measure: str = "top1",
     ) -> Value:
         """What `target` reaches with what `source` distilled, or with real images chosen by `source`."""
-        path = self.layout.cell(dataset, source, variant).probe
-        return summarize_sets(_found(path, "targets", target, training_set, measure), path)
+        cell = self.layout.cell(dataset, source, variant)
+        found = _found(cell.probe, cell, "targets", target, training_set, measure)
+        return summarize_sets(number_sets(cell.probe, found), cell.probe)
 
     def judged(
         self, dataset: str, source: str, target: str, training_set: str, measure: str = "top1"
     ) -> Value:
         """What `target` reaches with a training set that is judged beside what `source` distilled."""
-        path = self.layout.cell(dataset, source).judged
-        return summarize_sets(_found(path, "targets", target, training_set, measure), path)
+        cell = self.layout.cell(dataset, source)
+        found = _found(cell.judged, cell, "targets", target, training_set, measure)
+        return summarize_sets(number_sets(cell.judged, found), cell.judged)
 
     def png_bytes(self, dataset: str, source: str, training_set: str) -> float:
         """Bytes of a training set that is judged, as PNG files; the mean where there are several."""
-        found = _found(self.layout.cell(dataset, source).judged, "png_bytes", training_set)
+        cell = self.layout.cell(dataset, source)
+        found = numbers(cell.judged, _found(cell.judged, cell, "png_bytes", training_set))
         return math.fsum(found) / len(found)
 
     def judged_probe_seconds(self, dataset: str, source: str) -> float:
         """Seconds of one probe on such a set, with the features of its views."""
-        return _found(self.layout.cell(dataset, source).judged, "seconds", "probe")
+        cell = self.layout.cell(dataset, source)
+        return number(cell.judged, _found(cell.judged, cell, "seconds", "probe"))
+
+    def measured(self, verb: str, dataset: str, source: str, variant: str = BASE) -> dict[str, Any]:
+        """Seconds, peak memory and device of the run that made a cell, and seconds of its parts."""
+        cell = self.layout.cell(dataset, source, variant)
+        path = cell.run(verb)
+        found = _read_of(path, cell)
+        for key in ("seconds", "peak_memory_mib"):
+            number(path, below(path, found, key))
+        if not isinstance(below(path, found, "device"), str):
+            raise DamagedFileError(path, "is damaged: its device is no name")
+        return found
+
+    def seconds(self, verb: str, dataset: str, source: str, *part: str, variant: str = BASE) -> float:
+        """Seconds of the run that made a cell, or of a part of it by name."""
+        cell = self.layout.cell(dataset, source, variant)
+        path = cell.run(verb)
+        return number(path, _found(path, cell, *(("parts", *part) if part else ("seconds",))))
 
     def full_probe_seconds(self, dataset: str, backbone: str) -> float:
         """Seconds of one probe on all images, without the features of their views."""
-        return _found(self.layout.cell(dataset, backbone).run("baselines"), "parts", "probe on all images")
+        return self.seconds("baselines", dataset, backbone, "probe on all images")
 
     def distill_seconds(self, dataset: str, source: str, variant: str = BASE) -> float:
         """Seconds of all distillations of a cell together."""
-        return _found(self.layout.cell(dataset, source, variant).run("distill"), "seconds")
+        return self.seconds("distill", dataset, source, variant=variant)
 
     def has_real_sets(self, dataset: str, source: str, variant: str) -> bool:
         """Whether a variant's probe saw real selections beside its distilled set."""
-        targets = _found(self.layout.cell(dataset, source, variant).probe, "targets")
-        return all("random" in sets for sets in targets.values())
+        cell = self.layout.cell(dataset, source, variant)
+        targets = _mapping(cell.probe, cell, "targets")
+        return all(isinstance(sets, dict) and "random" in sets for sets in targets.values())
 
     def full(self, dataset: str, backbone: str, measure: str = "top1") -> Value:
         """What a probe on all training images reaches."""
-        path = self.layout.cell(dataset, backbone).baselines
-        return summarize(_found(path, "full", measure), path)
+        cell = self.layout.cell(dataset, backbone)
+        path = cell.baselines
+        return summarize(numbers(path, _found(path, cell, "full", measure)), path)
 
     def ceiling(self, dataset: str, backbone: str, *keys: str) -> Value:
         """A closed-form or constant baseline: `nearest_class_mean`, `ridge`, or `majority` and a measure."""
-        path = self.layout.cell(dataset, backbone).baselines
-        return Value(_found(path, *keys), origin=path)
+        cell = self.layout.cell(dataset, backbone)
+        path = cell.baselines
+        return Value(number(path, _found(path, cell, *keys)), origin=path)
 
     def image_count(self, dataset: str, backbone: str) -> int:
         """How many training images there are."""
-        return _found(self.layout.cell(dataset, backbone).baselines, "images")
+        cell = self.layout.cell(dataset, backbone)
+        return int(number(cell.baselines, _found(cell.baselines, cell, "images")))
 
     def best_of_all_images(self, dataset: str, backbone: str) -> Value:
         """The better of the full probe and of ridge, which shares are taken of."""
@@ -165,21 +200,50 @@ class Results:
 
     def alignment(self, dataset: str, a: str, b: str) -> Value:
         """Mutual k-NN of two backbones, in [0, 1]."""
-        path = self.layout.cell(dataset).alignment
-        return Value(_found(path, "matrix", a, b), digits=3, origin=path)
+        cell = self.layout.cell(dataset)
+        path = cell.alignment
+        return Value(number(path, _found(path, cell, "matrix", a, b)), digits=3, origin=path)
 
     def alignment_facts(self, dataset: str) -> dict[str, Any]:
         """`neighbors`, `samples` and `chance` of a data set's alignment."""
-        path = self.layout.cell(dataset).alignment
-        return {key: _found(path, key) for key in ("neighbors", "samples", "chance")}
+        cell = self.layout.cell(dataset)
+        path = cell.alignment
+        return {key: number(path, _found(path, cell, key)) for key in ("neighbors", "samples", "chance")}
 
     def distilled(self, dataset: str, source: str, variant: str = BASE) -> dict[str, Any]:
         """Settings, class names and names of the pictures of a distilled set."""
-        return read_json(self.layout.cell(dataset, source, variant).distilled / "settings.json")
+        cell = self.layout.cell(dataset, source, variant)
+        path = cell.distilled / "settings.json"
+        found = _read_of(path, cell)
+        classes, pictures = words(path, below(path, found, "classes")), below(path, found, "pictures")
+        for picture in words(path, pictures):
+            picture_name(path, picture)
+        if len(pictures) % len(classes):
+            raise DamagedFileError(path, f"is damaged: {len(pictures)} pictures of {len(classes)} classes")
+        return found
+
+    def method(self, dataset: str, source: str, variant: str = BASE) -> dict[str, Any]:
+        """The method's settings that a set was distilled with."""
+        cell = self.layout.cell(dataset, source, variant)
+        path = cell.distilled / "settings.json"
+        found = _mapping(path, cell, "method")
+        for key in ("aug_rounds", "steps", "ipc"):
+            if key in found:
+                number(path, found[key])
+        return found
 
     def neighbors(self, dataset: str, source: str, variant: str = BASE) -> list[dict[str, Any]]:
         """Picture, name and similarity of the real image nearest to each distilled one."""
-        return _found(self.layout.cell(dataset, source, variant).neighbors / "neighbors.json", "neighbors")
+        cell = self.layout.cell(dataset, source, variant)
+        path = cell.neighbors / "neighbors.json"
+        entries = _found(path, cell, "neighbors")
+        if not isinstance(entries, list) or not entries:
+            raise DamagedFileError(path, "is damaged: it lists no images")
+        for entry in entries:
+            picture_name(path, below(path, entry, "picture"))
+            words(path, [below(path, entry, "name")])
+            number(path, below(path, entry, "similarity"))
+        return entries
 
     def distilled_features(self, dataset: str, source: str) -> tuple[np.ndarray, np.ndarray]:
         """Features [k, F] of the distilled images under the backbone that distilled them, and labels [k]."""
@@ -193,39 +257,76 @@ class Results:
 
     def samples(self, dataset: str, source: str) -> dict[str, dict[str, list[Path]]]:
         """Sample pictures of the real images: split → class → files, the training images' first."""
-        folder = self.layout.cell(dataset, source).features / "samples"
-        found = {split: _found(folder / "samples.json", split) for split in _SPLITS}
+        cell = self.layout.cell(dataset, source)
+        folder = cell.features / "samples"
+        path = folder / "samples.json"
         return {
-            split: {name: [folder / picture for picture in pictures] for name, pictures in classes.items()}
-            for split, classes in found.items()
+            split: {
+                name: [
+                    folder / picture_name(path, one) for one in (words(path, pictures) if pictures else ())
+                ]
+                for name, pictures in _mapping(path, cell, split).items()
+            }
+            for split in _SPLITS
         }
 
     def class_means(self, dataset: str, source: str) -> dict[str, Path]:
         """Picture of the mean of real images of a class, by class, of those that figures show."""
-        folder = self.layout.cell(dataset, source).features / "samples"
-        return {name: folder / picture for name, picture in _found(folder / "samples.json", "mean").items()}
+        cell = self.layout.cell(dataset, source)
+        folder = cell.features / "samples"
+        path = folder / "samples.json"
+        found = _mapping(path, cell, "mean")
+        return {name: folder / picture_name(path, picture) for name, picture in found.items()}
 
     def by_class(self, dataset: str, source: str, variant: str = BASE) -> dict[str, list[float | None]]:
         """What the first distilled set gives every class under every backbone, in percent."""
-        path = self.layout.cell(dataset, source, variant).probe
-        return {
-            target: _found(path, "targets", target, DISTILLED, "by_class")[0]
-            for target in _found(path, "targets")
+        cell = self.layout.cell(dataset, source, variant)
+        path = cell.probe
+        found = {
+            target: below(path, sets, DISTILLED, "by_class")
+            for target, sets in _mapping(path, cell, "targets").items()
         }
+        for sets in found.values():
+            if not isinstance(sets, list) or not sets or not isinstance(sets[0], list):
+                raise DamagedFileError(path, "is damaged: it has no accuracies of classes")
+            for one in sets[0]:
+                number(path, 0.0 if one is None else one)
+        return {target: sets[0] for target, sets in found.items()}
 
     def history(self, dataset: str, source: str, variant: str = BASE) -> list[float]:
         """Loss before every step."""
         path = self.layout.cell(dataset, source, variant).distilled / "history.csv"
         if not path.is_file():
             raise MissingFileError(path)
-        return [float(line.split(",")[1]) for line in path.read_text(encoding="utf-8").split()[1:]]
+        try:
+            lines = path.read_text(encoding="utf-8").split()[1:]
+            return numbers(path, [float(line.split(",")[1]) for line in lines])
+        except (OSError, ValueError, IndexError) as error:
+            raise DamagedFileError(path, f"is damaged ({error})") from error
 
 
-def _found(path: Path, *keys: str) -> Any:
-    """What a JSON file holds below some keys."""
-    value: Any = read_json(path)
-    for key in keys:
-        if not isinstance(value, dict) or key not in value:
-            raise StaleFileError(path, f"has no {' / '.join(keys)}: it is older than the settings")
-        value = value[key]
-    return value
+def _mapping(path: Path, cell: Cell, *keys: str) -> dict[str, Any]:
+    """A mapping that a cell's JSON holds below some keys."""
+    found = _found(path, cell, *keys)
+    if not isinstance(found, dict):
+        raise DamagedFileError(path, f"is damaged: {found!r:.40} stands below {' / '.join(keys)}")
+    return found
+
+
+def _found(path: Path, cell: Cell, *keys: str) -> Any:
+    """What a cell's JSON holds below some keys."""
+    return below(path, _read_of(path, cell), *keys)
+
+
+def _read_of(path: Path, cell: Cell) -> dict[str, Any]:
+    """:func:`read_of`, once for as long as nobody writes the file: a table asks the same one often."""
+    try:
+        found = path.stat()
+    except OSError:
+        return read_of(path, cell)
+    return _read_once(path, cell, (found.st_ino, found.st_mtime_ns, found.st_size))
+
+
+@lru_cache(maxsize=256)
+def _read_once(path: Path, cell: Cell, seen: tuple[int, int, int]) -> dict[str, Any]:
+    return read_of(path, cell)

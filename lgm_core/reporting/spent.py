@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from lgm_core.foundation.errors import StaleFileError
-from lgm_core.foundation.layout import Cell
-from lgm_core.foundation.store import read_json
 from lgm_core.reporting.results import Results
 from lgm_core.settings.params import Params
 
@@ -37,30 +33,17 @@ class Spent:
 
 def spent(results: Results, params: Params) -> list[Spent]:
     """Costs of every data set under every backbone."""
-    found = []
-    for dataset in params.datasets:
-        for backbone in params.backbones:
-            cell = results.layout.cell(dataset, backbone)
-            found.append(
-                Spent(
-                    dataset,
-                    backbone,
-                    distilled=len(results.distilled(dataset, backbone)["pictures"]),
-                    images=results.image_count(dataset, backbone),
-                    distill=_run(cell, "distill", "seconds") / params.distillations,
-                    probe=_run(cell, "probe", "parts", f"probe on {backbone}"),
-                    full=_run(cell, "baselines", "parts", "probe on all images"),
-                    features=_run(cell, "features", "seconds"),
-                )
-            )
-    return found
-
-
-def _run(cell: Cell, verb: str, *keys: str) -> float:
-    path = cell.run(verb)
-    value: Any = read_json(path)
-    for key in keys:
-        if key not in value:
-            raise StaleFileError(path, f"has no {' / '.join(keys)}: it is older than the settings")
-        value = value[key]
-    return value
+    return [
+        Spent(
+            dataset,
+            backbone,
+            distilled=len(results.distilled(dataset, backbone)["pictures"]),
+            images=results.image_count(dataset, backbone),
+            distill=results.distill_seconds(dataset, backbone) / params.distillations,
+            probe=results.seconds("probe", dataset, backbone, f"probe on {backbone}"),
+            full=results.full_probe_seconds(dataset, backbone),
+            features=results.seconds("features", dataset, backbone),
+        )
+        for dataset in params.datasets
+        for backbone in params.backbones
+    ]

@@ -55,13 +55,13 @@ def objective_blocks(results: Results, dataset: str, compared: Compared) -> tupl
 
 def objectives_told(results: Results, dataset: str, compared: Compared) -> str:
     """Which objective the settings themselves have."""
-    method = results.distilled(dataset, compared.backbones[0])["method"]
+    method = results.method(dataset, compared.backbones[0])
     return f"{dataset}: the settings' own objective is {method['objective']}."
 
 
 def _cost(results: Results, dataset: str, compared: Compared, variant: str) -> dict[str, Value]:
     """Steps, views of an image in a step, and seconds of one distillation, the mean over backbones."""
-    method = results.distilled(dataset, compared.backbones[0], variant)["method"]
+    method = results.method(dataset, compared.backbones[0], variant)
     seconds = [results.distill_seconds(dataset, name, variant) for name in compared.backbones]
     mean = math.fsum(seconds) / len(seconds) / compared.distillations
     return {

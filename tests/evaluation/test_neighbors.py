@@ -79,13 +79,14 @@ def test_neighbors_are_written_with_their_pictures_and_names(
     cache = FeatureCache(train.classes, features, labels, features, labels, features[None], features[None])
     wanted = torch.tensor([0, 0, 1])
     found = find_neighbors([(backbone, cache)], squares(train, [2, 0, 1], SIDE), wanted, SIDE)
-    save_neighbors(tmp_path / "near", found, train, wanted, 8)
+    save_neighbors(tmp_path / "near", found, train, wanted, 8, {"source": "a"})
     assert read_json(tmp_path / "near" / "neighbors.json") == {
+        "source": "a",
         "neighbors": [
             {"name": "r/1", "picture": "images/0_r/0.png", "similarity": 1.0},
             {"name": "r/0", "picture": "images/0_r/1.png", "similarity": 1.0},
             {"name": "g/0", "picture": "images/1_g/0.png", "similarity": 1.0},
-        ]
+        ],
     }
     tensors, _ = read_tensors(tmp_path / "near" / "features.safetensors")
     assert torch.equal(tensors["features"], features[[2, 0, 1]])
@@ -103,6 +104,6 @@ def test_a_picture_that_cannot_be_read_leaves_the_neighbors_of_before(tmp_path: 
     (tmp_path / "near").mkdir()
     (tmp_path / "near" / "neighbors.json").write_text("of before")
     with pytest.raises(InputError, match="cannot be decoded"):
-        save_neighbors(tmp_path / "near", found, ImageSet(("r",), labels, ("0",), decode), labels, 8)
+        save_neighbors(tmp_path / "near", found, ImageSet(("r",), labels, ("0",), decode), labels, 8, {})
     assert (tmp_path / "near" / "neighbors.json").read_text() == "of before"
     assert [path.name for path in tmp_path.iterdir()] == ["near"]

@@ -1,0 +1,82 @@
+"""What result files hold, read with suspicion: numbers, names and pictures have to be some.
+
+A file may have been edited or cut; it is named before anything is made of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lgm_core.foundation.errors import DamagedFileError, StaleFileError
+
+_LARGEST = 1e15
+
+
+def below(path: Path, content: Any, *keys: str) -> Any:
+    """What a JSON file holds below some keys.
+
+    Raises:
+        StaleFileError: if there is no such key.
+    """
+    for key in keys:
+        if not isinstance(content, dict) or key not in content:
+            raise StaleFileError(path, f"has no {' / '.join(keys)}: it is older than the settings")
+        content = content[key]
+    return content
+
+
+def number(path: Path, value: Any) -> float:
+    """A finite number, of a size that accuracies, seconds and bytes have.
+
+    Raises:
+        DamagedFileError: if it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+        raise DamagedFileError(path, f"is damaged: {value!r:.40} stands where a number should")
+    return value
+
+
+def numbers(path: Path, value: Any) -> list[float]:
+    """Finite numbers, at least one.
+
+    Raises:
+        DamagedFileError: if they are none.
+    """
+    if not isinstance(value, list) or not value:
+        raise DamagedFileError(path, f"is damaged: {value!r:.40} stands where numbers should")
+    return [number(path, one) for one in value]
+
+
+def number_sets(path: Path, value: Any) -> list[list[float]]:
+    """Lists of finite numbers, at least one of at least one.
+
+    Raises:
+        DamagedFileError: if they are none.
+    """
+    if not isinstance(value, list) or not value:
+        raise DamagedFileError(path, f"is damaged: {value!r:.40} stands where runs of sets should")
+    return [numbers(path, runs) for runs in value]
+
+
+def words(path: Path, value: Any) -> list[str]:
+    """Texts, at least one.
+
+    Raises:
+        DamagedFileError: if they are none.
+    """
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
+        raise DamagedFileError(path, f"is damaged: {value!r:.40} stands where names should")
+    return value
+
+
+def picture_name(path: Path, value: Any) -> str:
+    """Name of a picture below the folder of the file that names it.
+
+    Raises:
+        DamagedFileError: if it is no name, or leads elsewhere.
+    """
+    place = PurePosixPath(value) if isinstance(value, str) and value and "\0" not in value else None
+    if place is None or place.is_absolute() or ".." in place.parts:
+        raise DamagedFileError(path, f"is damaged: {value!r:.60} is no picture below its folder")
+    return value
