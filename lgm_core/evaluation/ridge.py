@@ -40,15 +40,22 @@ def ridge_percent(
 def _ridge_accuracy(
     train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, classes: int, penalty: float
 ) -> float:
-    """Centred ridge: W = (ZᵀZ/n + λ tr/F I)⁻¹ ZᵀY/n; one-hot Y is never made, for it has n · C numbers."""
+    """Centred ridge: W = (ZᵀZ/n + λ tr/F I)⁻¹ ZᵀY/n; one-hot Y is never made, for it has n · C numbers.
+
+    Features that do not vary, as those of a single image, tell nothing: W is 0, every sample is given the most
+    frequent class.
+    """
     mean = train.mean(dim=0)
     centred = (train - mean).double()
     shares = labels.bincount(minlength=classes).double() / len(train)
     sums = centred.new_zeros(classes, centred.shape[1]).index_add_(0, labels, centred)
     gram = centred.T @ centred / len(train)
     identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
+    spread = gram.diagonal().mean()
+    # Without any spread the matrix would be zero and have no inverse; with 1 in its place W is 0.
+    spread = torch.where(spread > torch.finfo(gram.dtype).tiny, spread, torch.ones_like(spread))
     weights = torch.linalg.solve(
-        gram + penalty * gram.diagonal().mean() * identity,
+        gram + penalty * spread * identity,
         # Zᵀ(Y - shares): the sum over every class, less what the centred features leave by rounding.
         (sums - shares[:, None] * centred.sum(dim=0)).T / len(train),
     )

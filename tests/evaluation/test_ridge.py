@@ -54,3 +54,22 @@ def test_ridge_chooses_its_penalty_on_training_samples_alone() -> None:
     expected = accuracy(penalties[int(np.argmax(held))], (train, train_labels), (test, labels)) * 100
     found = ridge_percent(train, train_labels, test, labels, seed=4, holdout=0.2)
     assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"),
+    [
+        (torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 100.0),  # one is held out: a single image is fitted
+        (torch.full((6, 2), 0.5), 50.0),
+        (torch.zeros(6, 2), 50.0),
+        (torch.tensor([[1e-160, 0.0], [0.0, 1e-160]], dtype=torch.float64), None),
+    ],
+)
+def test_few_images_and_features_that_do_not_vary_have_a_result(
+    train: Tensor, expected: float | None
+) -> None:
+    labels = torch.arange(len(train)) % 2
+    test = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=train.dtype)
+    found = ridge_percent(train, labels, test, torch.tensor([0, 1]), seed=0, holdout=0.2)
+    assert 0 <= found <= 100
+    assert expected is None or found == expected
