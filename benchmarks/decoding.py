@@ -33,7 +33,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of JPEGs, below which all are taken")
-    parser.add_argument("--images", type=int, default=200, help="at most, of one size")
+    parser.add_argument("--images", type=int, default=800, help="at most, of one size")
     parser.add_argument("--side", type=int, default=256, help="of the squares")
     parser.add_argument("--rounds", type=int, default=3, help="of each way; the median counts")
     given = parser.parse_args(words)
@@ -49,10 +49,10 @@ def main(words: Sequence[str] | None = None) -> None:
 def measured(paths: list[Path], side: int, rounds: int) -> dict[str, float]:
     """Images per second of every way to decode, which take turns."""
     ways: dict[str, Callable[[], object]] = {
-        "Pillow": lambda: [decode_file(path) for path in paths],
-        "torchvision": lambda: [_by_torchvision(path) for path in paths],
-        "Pillow, resized": lambda: [square(decode_file(path), side) for path in paths],
-        "torchvision, resized": lambda: [_squared(_by_torchvision(path), side) for path in paths],
+        "Pillow": lambda: _all(decode_file, paths),
+        "torchvision": lambda: _all(_by_torchvision, paths),
+        "Pillow, resized": lambda: _all(lambda path: square(decode_file(path), side), paths),
+        "torchvision, resized": lambda: _all(lambda path: _squared(_by_torchvision(path), side), paths),
     }
     for workers in (0, 1, 2):
         ways[f"features, {workers} workers"] = partial(_by_features, paths, side, workers)
@@ -64,6 +64,12 @@ def measured(paths: list[Path], side: int, rounds: int) -> dict[str, float]:
             if number:  # the first one warms up
                 seconds[name].append(time.perf_counter() - began)
     return {name: len(paths) / float(np.median(taken)) for name, taken in seconds.items()}
+
+
+def _all(read: Callable[[Path], object], paths: list[Path]) -> None:
+    """Read one after another, and keep none."""
+    for path in paths:
+        read(path)
 
 
 def _by_torchvision(path: Path) -> torch.Tensor:
