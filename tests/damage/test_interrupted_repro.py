@@ -236,3 +236,30 @@ def assert_made_in_no_step(folder: Path) -> None:
     assert f"Running stage '{STAGE}'" in shown
     assert f"step-{STEPS:09d}" in shown
     assert "are up to date" in dvc(folder, "repro", STAGE)
+
+
+def elsewhere(project: Path, scratch: Path) -> subprocess.Popen[str]:
+    """The distillation as a job of a cluster has it made: in a clone below a scratch folder."""
+    make = "import sys; from pathlib import Path; from stages.elsewhere import Elsewhere; "
+    make += "Elsewhere(sys.argv[1], *map(Path, sys.argv[2:]))()"
+    return command(project, sys.executable, "-c", make, STAGE, str(project), str(scratch))
+
+
+def test_a_job_that_is_killed_and_goes_on_in_another_clone_makes_the_same_bytes(
+    repository: Path, tmp_path: Path
+) -> None:
+    write_rate(repository, 0.08)
+    dvc(repository, "repro", f"features@{DATASET}-conv")
+    kill_when(elsewhere(repository, tmp_path / "first"), repository, 6)
+    clone = tmp_path / "first" / STAGE
+    assert clone.exists() and not (clone / CHECKPOINTS).exists()
+    kept = saved_steps(repository)[-1]
+    assert kept < STEPS
+    shutil.rmtree(clone)
+    shown = output(elsewhere(repository, tmp_path / "second"))
+    assert "going on from" in shown and f"step-{kept:09d}" in shown
+    assert "Running stage" not in dvc(repository, "repro", STAGE)  # the project takes it from the cache
+    resumed = (repository / IMAGES).read_bytes()
+    shutil.rmtree(repository / CHECKPOINTS)
+    run_to_end(repository, "distill", DATASET, "conv", LGM_RANKS="1")
+    assert (repository / IMAGES).read_bytes() == resumed

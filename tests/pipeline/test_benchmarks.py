@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from benchmarks import decoding, locks
 from benchmarks.cases import ONE_BATCH, Case, params
 from benchmarks.measure import flops, interleaved, interleaved_processes, table
 from benchmarks.straightforward import MEAN, STD, Straightforward, augmented, probe
@@ -125,3 +128,40 @@ def test_a_case_has_a_step_on_random_weights_and_features() -> None:
     assert (distiller.method.head_draws, distiller.method.real_batch) == (1, "views")
     assert distiller.method.view_count(3) == 6
     assert 0 < float(distiller.step()) < 2
+
+
+@pytest.mark.slow
+def test_lock_failures_are_counted_over_runs_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    locks.main(["--runs", "1", "--stages", "3", "--jobs", "2"])
+    assert capsys.readouterr().out.splitlines()[-1].startswith("| 1 | 4 | 2 | ")
+    said = "a failed: Unable to acquire lock. Most likely …\nb failed: 'x' is busy, it is being blocked by:\n"
+    said += "    Unable to acquire lock. Most likely …\n"  # the last lines of a log
+    assert locks.lock_failures(said) == 2
+    assert locks.lock_failures("a failed: exit status 1\n    blocked\n") == 0
+
+
+def test_a_run_that_fails_by_something_else_is_no_lock_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = subprocess.CompletedProcess([], 1, stdout="", stderr="a failed: exit status 3")
+    monkeypatch.setattr(locks, "_made", lambda folder, names: None)
+    monkeypatch.setattr(locks, "_python", lambda folder, *words: broken)
+    with pytest.raises(RuntimeError, match="exit status 3"):
+        locks.run(tmp_path, 2, 2)
+
+
+def test_decoding_is_measured_with_every_way_and_size(capsys: pytest.CaptureFixture[str]) -> None:
+    decoding.main(["--images", "2", "--side", "32", "--rounds", "1"])
+    head, _, *rows = capsys.readouterr().out.splitlines()[1:]
+    assert [row.split(" | ")[0] for row in rows] == ["| 500 × 375", "| 160 × 160"]
+    assert head.count("|") == 9 and "features, 2 workers" in head
+    rates = [float(cell.replace(",", "")) for row in rows for cell in row.strip("|").split("|")[1:]]
+    assert len(rates) == 14 and min(rates) > 0
+
+
+def test_decoding_takes_the_pictures_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    decoding._made(tmp_path, 20, 10, 2)
+    decoding.main(["--data", str(tmp_path), "--side", "8", "--rounds", "1"])
+    assert f"| {tmp_path.name} | " in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="no JPEG"):
+        decoding.main(["--data", str(tmp_path / "none")])
