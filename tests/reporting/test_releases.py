@@ -105,7 +105,7 @@ def test_hugging_face_numbers_the_classes_alike(folder: Path, tmp_path: Path) ->
     hub.disable_progress_bars()
     read = hub.load_dataset("imagefolder", data_dir=str(folder), cache_dir=str(tmp_path))
     assert list(read) == ["train"]
-    assert read["train"]["label"] == lgm.load_distilled(folder).labels.tolist()
+    assert list(read["train"]["label"]) == lgm.load_distilled(folder).labels.tolist()
 
 
 @each
@@ -155,10 +155,10 @@ def test_the_page_is_what_the_stage_writes() -> None:
 
 
 class Colors(nn.Module):
-    """The mean color of each of 8 × 8 fields, as features."""
+    """The mean color of each of 4 × 4 fields, as features."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return nn.functional.adaptive_avg_pool2d(images, 8).flatten(1)
+        return nn.functional.adaptive_avg_pool2d(images, 4).flatten(1)
 
 
 @each
@@ -173,8 +173,8 @@ def test_a_probe_of_four_lines_tells_the_classes_of_someone_elses_images(folder:
     )
     test_data.classes = names  # pyright: ignore[reportAttributeAccessIssue]
 
-    backbone = lgm.freeze(Colors(), ((0.5,) * 3, (0.25,) * 3), input_size=32)
     images = lgm.load_distilled(folder)
-    settings = lgm.ProbeSettings.paper(epochs=200, seeds=2, view_rounds=40, learning_rate=0.1)
+    backbone = lgm.freeze(Colors(), ((0.5,) * 3, (0.25,) * 3), input_size=images.images.shape[-1])
+    settings = lgm.ProbeSettings.paper(epochs=300, seeds=2, view_rounds=40, learning_rate=0.1)
     top1 = lgm.probe(backbone, images, lgm.ImageSet.of(test_data), settings)["top1"]
-    assert sum(top1) / len(top1) >= 70
+    assert sum(top1) / len(top1) >= 90
