@@ -42,8 +42,8 @@ def _ridge_accuracy(
 ) -> float:
     """Centred ridge: W = (ZᵀZ/n + λ tr/F I)⁻¹ ZᵀY/n; one-hot Y is never made, for it has n · C numbers.
 
-    Features that do not vary, as those of a single image, tell nothing: W is 0, every sample is given the most
-    frequent class.
+    Features that do not vary, as those of a single image, tell nothing: W is 0, every sample is given the
+    most frequent class.
     """
     mean = train.mean(dim=0)
     centred = (train - mean).double()

@@ -86,17 +86,13 @@ def _shown(params: Params, kind: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for name in names for one in params.tables[name].datasets))
 
 
-def _one(params: Params) -> str:
-    return " (one distillation, its error is unknown)" if params.distillations == 1 else ""
-
-
 def _counted(compared: list[Pair], what: str, params: Params) -> str:
     """In how many comparisons the first is higher, and by how much on average."""
     less = [difference(one, other) for one, other in compared]
     mean = math.fsum(value.mean for value in less) / len(less)
     if params.distillations == 1:
         higher = sum(value.mean > 0 for value in less)
-        return f"higher in {higher} of {len(less)} {what}, by {mean:+.1f} points on average{_one(params)}"
+        return f"higher in {higher} of {len(less)} {what}, by {mean:+.1f} points on average"
     told = [one.mean > other.mean for one, other in compared if resolved(one, other)]
     return (
         f"resolved in {sum(told)} of {len(less)} {what}, a resolved loss in {told.count(False)}; "
@@ -104,12 +100,17 @@ def _counted(compared: list[Pair], what: str, params: Params) -> str:
     )
 
 
-def _less(one: Value, other: Value) -> str:
-    """Both values, and the difference with its standard error where there is one."""
+def signed_difference(one: Value, other: Value, distillations: int) -> str:
+    """The difference with its standard error over distillations, which one distillation has not."""
     less = difference(one, other)
-    known = one.std is not None and other.std is not None
-    error = f" ± {less.std:.1f}" if known else ""
-    return f"{format_value(one)} against {format_value(other)}: {less.mean:+.1f}{error}"
+    known = distillations > 1 and one.std is not None and other.std is not None
+    return f"{less.mean:+.1f}{f' ± {less.std:.1f}' if known else ''}"
+
+
+def _less(one: Value, other: Value, params: Params) -> str:
+    """Both values, and their difference."""
+    less = signed_difference(one, other, params.distillations)
+    return f"{format_value(one)} against {format_value(other)}: {less}"
 
 
 def _beat_real(results: Results, params: Params) -> Finding | None:
@@ -155,14 +156,13 @@ def _together(results: Results, params: Params) -> Finding | None:
         one = average([results.transfer(dataset, universal, name) for name in params.backbones])
         own = average([results.transfer(dataset, name, name) for name in params.backbones])
         compared.append((one, own))
-    measured = "; ".join(
-        f"{dataset}: {_less(one, own)}" for dataset, (one, own) in zip(datasets, compared, strict=True)
-    )
+    told = zip(datasets, compared, strict=True)
+    measured = "; ".join(f"{dataset}: {_less(one, own, params)}" for dataset, (one, own) in told)
     worse = [own.mean > one.mean for one, own in compared if resolved(one, own)]
     verdict = CONTRADICTED if any(worse) else CONFIRMED
     claim = "One set distilled by all models together serves each as well as a set of its own"
     verdict = UNTOLD if params.distillations == 1 else verdict
-    return Finding(claim, verdict, measured + _one(params))
+    return Finding(claim, verdict, measured)
 
 
 def _fine_grained(params: Params, tables: Iterable[Table]) -> Finding | None:
@@ -178,8 +178,9 @@ def _fine_grained(params: Params, tables: Iterable[Table]) -> Finding | None:
         verdict = OPEN
     else:
         verdict = CONFIRMED if gap.mean > 0 else CONTRADICTED
-    measured = f"leads on {gaps[0].dataset} less those of Table 1: {gap.mean:+.1f} ± {error:.1f}"
-    return Finding("The lead is larger on fine-grained classes", verdict, measured + _one(params))
+    known = f" ± {error:.1f}" if params.distillations > 1 else ""
+    measured = f"leads on {gaps[0].dataset} less those of Table 1: {gap.mean:+.1f}{known}"
+    return Finding("The lead is larger on fine-grained classes", verdict, measured)
 
 
 def _elsewhere(results: Results, params: Params, dataset: str, variant: str) -> Value:
@@ -195,7 +196,7 @@ def _parts_matter(results: Results, params: Params) -> list[Finding]:
         for name in params.variants.ablation:
             without = _elsewhere(results, params, dataset, f"ablation/{name}")
             verdict = verdict_of([(whole, without)], params.distillations)
-            measured = f"{dataset}, other models, with and without: {_less(whole, without)}{_one(params)}"
+            measured = f"{dataset}, other models, with and without: {_less(whole, without, params)}"
             claim = _PARTS.get(name, f"It is better than its variant {name}")
             found.append(Finding(claim, verdict, measured))
     return found
@@ -215,7 +216,7 @@ def _rounds_help(results: Results, params: Params) -> Finding | None:
     )
     measured = f"{dataset}, {source}, mean of the models, K = {rounds[most]} and {rounds[fewest]}: "
     verdict = verdict_of([(many, few)], params.distillations)
-    measured += _less(many, few) + _one(params)
+    measured += _less(many, few, params)
     return Finding("More augmented views in a step help", verdict, measured)
 
 

@@ -20,12 +20,14 @@ from lgm_core.reporting.results import Results
 from lgm_core.reporting.runs import Run, distilled_runs
 from lgm_core.settings.params import Params
 
+_KEPT_SIDE = 48
+"""Pixels of the largest picture that is copied as it is: distilled images are noisy, and large as PNG."""
 _LARGEST_SIDE = 160
 _CHART = (120, 36)
 
 
 class Pictures:
-    """Pictures that are copied into a report, large ones reduced.
+    """Pictures that are copied into a report, larger ones as JPEG, reduced where they are large.
 
     Args:
         results: folder of all results.
@@ -53,7 +55,7 @@ class Pictures:
                 picture = opened.convert("RGB")
         except Exception as error:  # decoders raise whatever broken bytes lead them to
             raise DamagedFileError(source, f"is damaged ({error})") from error
-        if max(picture.size) > _LARGEST_SIDE:
+        if max(picture.size) > _KEPT_SIDE:
             target = target.with_suffix(".jpg")
             picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
             picture.save(target, format="JPEG", quality=88)

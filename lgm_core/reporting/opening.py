@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lgm_core.reporting.alignment_blocks import pairs
 from lgm_core.reporting.blocks import DISTILLED, RANDOM, TRAINING_SETS
-from lgm_core.reporting.findings import universal_of
-from lgm_core.reporting.results import Results, Value, average, difference
+from lgm_core.reporting.findings import signed_difference, universal_of
+from lgm_core.reporting.results import Results, Value, average
 from lgm_core.reporting.table_formats import format_value
 from lgm_core.settings.params import Params
 
@@ -83,7 +83,8 @@ def headlines(results: Results, params: Params) -> list[Headline]:
     universal = universal_of(params)
     if universal is not None and dataset in params.tables["table9"].datasets:
         one = average([results.transfer(dataset, universal, name) for name in names])
-        found.append(Headline(_signed(one, own), _common(len(names), one)))
+        gained = signed_difference(one, own, params.distillations)
+        found.append(Headline(f"{gained} points", _common(len(names), one)))
     return found
 
 
@@ -105,12 +106,6 @@ def _first(results: Results, params: Params, dataset: str, own: Value) -> Headli
         f"top-1 accuracy on {dataset} of linear probes trained on {images} per class{mean}. As many real "
         f"images, the best selection: {format_value(best)} %. All {count:,} images: {format_value(whole)} %.",
     )
-
-
-def _signed(one: Value, other: Value) -> str:
-    less = difference(one, other)
-    known = one.std is not None and other.std is not None
-    return f"{less.mean:+.1f}{f' ± {less.std:.1f}' if known else ''} points"
 
 
 def _common(count: int, one: Value) -> str:

@@ -1,7 +1,7 @@
 "use strict";
 // The gallery: pictures that agree with every filter, a page at a time. Filters stand in the address, so that
 // a view can be linked to: index.html#dataset=shapes&source=lite0
-const PAGE = 60;
+const PAGE = 24;
 const form = document.getElementById("filters");
 const pictures = document.getElementById("pictures");
 const more = document.getElementById("more");
