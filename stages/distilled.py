@@ -68,10 +68,13 @@ def selected(work: Work, member: Opened, ipc: int) -> Selection:
     return plain | select_further(cache, ipc, seed=work.clusters_seed(member.name))
 
 
-def probed_selection(work: Work, own: list[Opened], variant: str) -> Selection | None:
+def probed_selection(
+    work: Work, own: list[Opened], variant: str, distilled: LabeledImages
+) -> Selection | None:
     """The real images that are probed beside Neighbors; None where not even these are."""
     if not variant:
-        return _baselines(work, own[0].name)["selection"] if len(own) == 1 else {}
+        ipc = len(distilled.labels) // len(distilled.labels.unique())
+        return _baselines(work, own[0].name, ipc)["selection"] if len(own) == 1 else {}
     group, _, name = variant.partition("/")
     changes = work.params.variants.ipc[name] if group == SEVERAL else None
     if changes is None or changes.keys() & _STARTS:
@@ -79,7 +82,7 @@ def probed_selection(work: Work, own: list[Opened], variant: str) -> Selection |
     return selected(work, own[0], changes["ipc"])
 
 
-def _baselines(work: Work, backbone: str) -> dict[str, Any]:
+def _baselines(work: Work, backbone: str, ipc: int) -> dict[str, Any]:
     """What the stage `baselines` found.
 
     Raises:
@@ -87,7 +90,7 @@ def _baselines(work: Work, backbone: str) -> dict[str, Any]:
     """
     cell = work.features(backbone)
     found = read_of(cell.baselines, cell)
-    if found["ipc"] != work.params.method.ipc:
-        told = f"is of {found['ipc']} images per class, and {work.params.method.ipc} are wanted"
+    if found["ipc"] != ipc:
+        told = f"is of {found['ipc']} images per class, and the distilled set has {ipc}"
         raise StaleFileError(cell.baselines, told)
     return found

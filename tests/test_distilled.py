@@ -194,10 +194,21 @@ def test_numbered_folders_of_an_export_are_found_by_name() -> None:
 
 def test_a_stage_that_needs_other_classes_says_how_to_distil_again(folder: Path) -> None:
     distilled().save(folder)
-    assert torch.equal(distilled_for(CLASSES, folder).labels, distilled().labels)
+    cell = Layout(folder.parents[4], "embedded").cell("pets", "vit")
+    assert cell.distilled == folder
+    assert torch.equal(distilled_for(CLASSES, cell).labels, distilled().labels)
     with pytest.raises(StaleFileError, match="is not of this data set") as caught:
-        distilled_for(("cat", "fox"), folder)
+        distilled_for(("cat", "fox"), cell)
     assert advice.explained(caught.value).endswith("Make it again with: dvc repro -f distill@pets-vit")
+
+
+def test_a_set_of_another_cell_is_refused_by_a_stage(folder: Path) -> None:
+    distilled().save(folder)
+    cell = Layout(folder.parents[4], "embedded").cell("pets", "vit")
+    for facts in ({"backbone": "conv"}, {"dataset": "cars"}, {"variant": "rounds/once"}, {"replicate": 1}):
+        replace(distilled(), facts=FACTS | facts).save(folder)
+        with pytest.raises(StaleFileError, match=f"is of {next(iter(facts))} "):
+            distilled_for(CLASSES, cell)
 
 
 def test_a_set_that_lacks_a_class_is_refused_even_for_its_own_classes() -> None:

@@ -198,9 +198,14 @@ class Layout:
         """A figure as a file with the given suffix, `.png`, `.svg` or `.csv`."""
         return self.results / "figures" / f"{name}{suffix}"
 
+    @property
+    def all_metrics(self) -> Path:
+        """Folder of the metrics of all suites."""
+        return self.root / "metrics"
+
     def metrics(self, name: str) -> Path:
         """A table's numbers as DVC metrics."""
-        return self.root / "metrics" / self.suite / f"{name}.json"
+        return self.all_metrics / self.suite / f"{name}.json"
 
     def code(self, verb: str) -> Path:
         """JSON with the fingerprint of a verb's code."""

@@ -184,7 +184,7 @@ class _Report:
             "runs": runs,
             "totals": totals,
             "spent": spent(self.results, self.params),
-            "suites": suites_side_by_side(self.layout.root / "metrics"),
+            "suites": suites_side_by_side(self.layout.all_metrics),
             "settings": flat_settings(asdict(self.params)),
             "link": self.link,
         }

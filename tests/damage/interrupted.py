@@ -56,7 +56,8 @@ def _distilled_whole(folder: Path) -> torch.Tensor:
         with Image.open(path) as opened:
             assert opened.tobytes() == (image * 255).round().byte().permute(1, 2, 0).numpy().tobytes()
     assert {path.name for path in target.iterdir()} == {
-        "images", "images.safetensors", "grid.png", "history.csv", "settings.json", "again",
+        "images", "images.safetensors", "grid.png", "history.csv", "settings.json", "again", "time_lapse",
+        "time_lapse.json",
     }  # fmt: skip
     return images
 

@@ -91,7 +91,10 @@ def recorded(recorded_toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Rec
     for name in CODE_FOLDERS:
         (folder / name).symlink_to(ROOT / name)
     for name in (TWIN, UNUSED):
-        shutil.copytree(folder / f"results/toy/{DATASET}", folder / f"results/toy/{name}")
+        copied = shutil.copytree(folder / f"results/toy/{DATASET}", folder / f"results/toy/{name}")
+        for path in copied.rglob("*.json"):  # each says of which data set it is
+            said = path.read_text(encoding="utf-8")
+            path.write_text(said.replace(f'"dataset": "{DATASET}"', f'"dataset": "{name}"'), encoding="utf-8")
     settings, whole = with_every_option(settings), {name: Seen() for name in CELLS}
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch)
