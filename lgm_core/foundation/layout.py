@@ -205,7 +205,7 @@ class Layout:
 
     def metrics(self, name: str) -> Path:
         """A table's numbers as DVC metrics."""
-        return self.all_metrics / self.suite / f"{name}.json"
+        return self.root / "metrics" / self.suite / f"{name}.json"
 
     def code(self, verb: str) -> Path:
         """JSON with the fingerprint of a verb's code."""
