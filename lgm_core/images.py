@@ -73,6 +73,8 @@ def decode(content: Path | BufferedReader | BytesIO, name: str) -> Image.Image:
                 opened.load()
                 _check_shape(opened)  # some formats tell their size again beside the pixels
                 return _upright(opened)
+    except MemoryError:  # of this process, not of the file: its size was checked
+        raise
     except Exception as error:  # decoders raise whatever broken bytes lead them to
         reason = str(error) or type(error).__name__
         raise InputError(f"{name} cannot be decoded as an image ({reason}). Replace or remove it.") from error

@@ -135,7 +135,7 @@ def test_an_opened_file_is_read_closed_and_called_by_its_name(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "raised", [struct.error("short"), KeyError(7), RecursionError(), ZeroDivisionError(), MemoryError("all")]
+    "raised", [struct.error("short"), KeyError(7), RecursionError(), ZeroDivisionError(), AssertionError()]
 )
 def test_whatever_decoding_raises_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception
@@ -150,6 +150,17 @@ def test_whatever_decoding_raises_names_the_file(
     with pytest.raises(InputError, match=re.escape(str(path))) as caught:
         decode_file(path)
     assert (str(raised) or type(raised).__name__) in str(caught.value)
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise(6, 6, 0).save(tmp_path / "a.png")
+
+    def refuse(*given: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", refuse)
+    with pytest.raises(MemoryError):
+        decode_file(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lgm_core.data.catalogue import DATASETS
 from lgm_core.data.sources import find_dataset, load_splits
-from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.foundation.network import hub_answers
 from lgm_core.foundation.sources import BackboneSource, DatasetSource
 from lgm_core.models.catalogue import backbone_row
@@ -21,6 +21,10 @@ from lgm_core.settings.params import Params
 PRESENT = "present"
 DOWNLOAD = "download"
 MISSING = "MISSING"
+_OPENED_LATE = ("torch", "hfds")
+"""Families of sources that their own libraries read, and may have to download."""
+_OF_ALIGNMENT = ("pairs", "matrices")
+"""Kinds of tables of one's own that show alignment."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,41 @@ def require_inputs(params: Params, dataset: str, data_root: Path, *, alone: bool
             f"missing that {', '.join(needed)} and their tables start from; nothing was started.\n\n"
             + "\n\n".join(problems)
         )
+
+
+def check_counts(params: Params, dataset: str, data_root: Path) -> None:
+    """Whether a data set has as many classes and images as the settings ask for; other libraries' sets are
+    not opened.
+
+    Args:
+        params: what is asked for.
+        dataset: one that is there.
+        data_root: folder that relative paths start from.
+
+    Raises:
+        InputError: if it has a single class, or too few images.
+    """
+    source = params.datasets[dataset]
+    if source.kind.partition("/")[0] in _OPENED_LATE:
+        return
+    train, test = load_splits(source, data_root)
+    if len(train.classes) < 2:
+        only = next(iter(train.classes))
+        raise InputError(f"Data set {dataset} has the single class {only!r}: there is nothing to tell apart.")
+    fewest = int(train.labels.bincount(minlength=len(train.classes)).min())
+    if params.method.ipc > fewest:
+        allowed = f"at most {fewest}, the number of training images of the smallest class of {dataset}"
+        raise SettingError("ipc", params.method.ipc, allowed)
+    real = params.dataset_overrides.get(dataset, {}).get("real_batch", params.method.real_batch)
+    if isinstance(real, int) and real > len(train):
+        raise SettingError("real_batch", real, f"at most {len(train)}, the training images of {dataset}")
+    samples = min(params.alignment.samples, len(test))
+    shown = (*params.tables["table6"].datasets, *params.tables["table7"].datasets)
+    own = [table for table in params.own_tables.values() if table.kind in _OF_ALIGNMENT]
+    aligned = {*shown, *(name for table in own for name in table.datasets)}
+    if dataset in aligned and params.alignment.neighbors >= samples:
+        allowed = f"1 to {samples - 1}, for {samples} test images of {dataset} are compared"
+        raise SettingError("alignment.neighbors", params.alignment.neighbors, allowed)
 
 
 def survey_dataset(name: str, source: DatasetSource, data_root: Path) -> Finding:

@@ -269,6 +269,11 @@ def check_tables(params: Params) -> None:
     for key, (given, name, needed) in shown_alone.items():
         check_shown_alone(key, given, f"Table {name[5:]}", bool(params.tables[name].datasets), needed=needed)
 
+    for name in ("table3", "table10"):
+        if params.tables[name].datasets and len(params.backbones) < 2:
+            allowed = "none where there is one backbone only: it averages over the other models"
+            raise SettingError(f"tables.{name}.dataset", params.tables[name].dataset, allowed)
+
 
 def check_shown_alone(
     key: str, given: Mapping[str, object], title: str, shown: bool, *, needed: bool

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,6 +19,7 @@ from lgm_core.preflight.inputs import (
     DOWNLOAD,
     MISSING,
     PRESENT,
+    check_counts,
     peers,
     require_inputs,
     survey_backbones,
@@ -83,6 +86,43 @@ def test_what_is_there_is_no_fault(params: Callable[..., Params], tmp_path: Path
     sets = {"mine": "folder:mine", "shapes": "toy:shapes", "digits": "digits"}
     changed = params(datasets=sets)
     require_inputs(changed, "mine", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"ipc": 4}, r"ipc is 4; allowed: at most 3, .*smallest class of mine"),
+        ({"real_batch": 8}, r"real_batch is 8; allowed: at most 7, the training images of mine"),
+        ({"dataset_overrides": {"mine": {"real_batch": 9}}}, r"real_batch is 9; allowed: at most 7"),
+        ({"alignment": {"neighbors": 6}}, r"alignment.neighbors is 6; allowed: 1 to 5, for 6 test images"),
+        ({"alignment": {"neighbors": 4, "samples": 4}}, r"alignment.neighbors is 4; allowed: 1 to 3"),
+    ],
+)
+def test_more_than_there_is_is_told_before_anything_is_made(
+    params: Callable[..., Params], tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    lay_out(tmp_path, per_class=3)
+    first = next((tmp_path / "mine" / "train").rglob("*.png"))
+    shutil.copyfile(first, first.with_name("another.png"))
+    fitting = {"objective": "gradient", "head_bank": 0, "ridge_penalty": "none", "ridge_temperature": "none"}
+    enough = {"ipc": 3, "real_batch": 7, "alignment": {"neighbors": 5}} | fitting
+    enough |= {"tables": {"table6": {"dataset": "mine"}}}
+    sets = {"mine": "folder:mine", "shapes": "toy:shapes", "digits": "digits"}
+    check_counts(params(datasets=sets, **enough), "mine", tmp_path)
+    with pytest.raises(InputError, match=told):
+        check_counts(params(datasets=sets, **(enough | changes)), "mine", tmp_path)
+    elsewhere = {"tables": {"table6": {"dataset": "shapes"}}}
+    if "alignment" in changes:  # of a data set that no table of alignment shows it does not matter
+        check_counts(params(datasets=sets, **(enough | changes | elsewhere)), "mine", tmp_path)
+
+
+def test_a_single_class_is_nothing_to_tell_apart(params: Callable[..., Params], tmp_path: Path) -> None:
+    lay_out(tmp_path, per_class=3)
+    for split in ("train", "test"):
+        shutil.rmtree(sorted((tmp_path / "mine" / split).iterdir())[0])
+    sets = {"mine": "folder:mine", "shapes": "toy:shapes", "digits": "digits"}
+    with pytest.raises(InputError, match="has the single class"):
+        check_counts(params(datasets=sets), "mine", tmp_path)
 
 
 def test_a_data_set_is_counted(tmp_path: Path) -> None:

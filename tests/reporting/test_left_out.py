@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from settings.suite_values import left_out
 
+from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import read_json
+from lgm_core.reporting.tables import check_tables
 from lgm_core.settings.params import Params, parse_params
 from stages.figures import main as draw_figure
 from stages.tables import main as write_table
@@ -53,3 +55,17 @@ def test_a_figure_that_shows_nothing_says_so_in_all_its_files(
         said = f"{name} is left out: its data set in the settings is none."
         assert said in nothing.figure(name, ".svg").read_text(encoding="utf-8")
         assert nothing.figure(name, ".csv").read_text(encoding="utf-8") == "series,x,y\n"
+
+
+@pytest.mark.parametrize("name", ["table3", "table10"])
+def test_a_table_that_averages_over_other_models_needs_two(suite: dict[str, Any], name: str) -> None:
+    suite |= {"backbones": {"lite0": "efficientnet_lite0"}, "ensembles": {}}
+    for part in ("tables", "figures"):
+        for shown in suite[part].values():
+            shown |= {place: [] if place == "sources" else "none" for place in shown}
+    suite["tables"][name]["dataset"] = "shapes"
+    groups = {"table3": "ablation", "table10": "objectives"}
+    shown_alone = {groups[name]: {"short": {"steps": 9}}}
+    suite["variants"] = {group: {} for group in suite["variants"]} | shown_alone
+    with pytest.raises(InputError, match=rf"tables\.{name}\.dataset is 'shapes'; allowed: none where"):
+        check_tables(parse_params(suite))
