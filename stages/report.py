@@ -10,6 +10,7 @@ from lgm_core.data.sources import dataset_license
 from lgm_core.models.catalogue import backbone_row
 from lgm_core.reporting.page import write_report
 from lgm_core.reporting.results import Results
+from lgm_core.settings.params import Params
 from stages.captions import captions
 from stages.exporting import write_export
 from stages.params import read_layout, read_params
@@ -19,9 +20,9 @@ def main() -> None:
     """Write the report folder."""
     params = read_params()
     layout = read_layout(params)
-    terms = {f"images of {name}": dataset_license(source) for name, source in params.datasets.items()}
-    weights = {**params.backbones, **params.figure_backbones}
-    terms |= {f"weights of {name}": backbone_row(params.backbone(name)).license for name in weights}
+    images = {name: dataset_license(source) for name, source in params.datasets.items()}
+    weights = {name: backbone_row(params.backbone(name)).license for name in _weights(params)}
+    terms = _by_terms("Images of", images) | _by_terms("Weights of", weights)
     write_report(
         Results(layout, class_titles()),
         params,
@@ -33,3 +34,15 @@ def main() -> None:
         ),
     )
     print(f"Open {layout.report / 'index.html'}, or serve it: python -m http.server 8000 -d {layout.report}")
+
+
+def _weights(params: Params) -> list[str]:
+    return [*params.backbones, *params.figure_backbones]
+
+
+def _by_terms(what: str, terms: dict[str, str]) -> dict[str, str]:
+    """Names that have the same licence in one line, and the licence."""
+    return {
+        f"{what} {', '.join(name for name, other in terms.items() if other == one)}": one
+        for one in dict.fromkeys(terms.values())
+    }
