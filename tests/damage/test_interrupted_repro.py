@@ -109,7 +109,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     }
     settings["ensembles"] = {}
     show_only(settings, DATASET, DATASET, "conv")
-    leave_out(settings, "table9")
+    leave_out(settings, "table3", "figure5", "table9", "table10")
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     for words in (
         ("git", "init", "--quiet"),

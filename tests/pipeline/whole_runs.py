@@ -70,7 +70,13 @@ def show_only(settings: dict[str, Any], left: str, right: str, source: str) -> N
 
 def leave_out(settings: dict[str, Any], *names: str) -> None:
     """Leave out tables and figures, with what they alone show."""
-    alone = {"table9": "longer", "table10": "objectives", "figure9": "ipc", "figure10": "recipes"}
+    alone = {
+        "table3": "ablation",
+        "table9": "longer",
+        "table10": "objectives",
+        "figure9": "ipc",
+        "figure10": "recipes",
+    }
     for name in names:
         part = "tables" if name.startswith("table") else "figures"
         settings[part][name] = left_out(settings[part][name])
