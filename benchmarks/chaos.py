@@ -11,8 +11,8 @@ the other every run is disturbed, and the next goes on; the last one goes to the
     orphaned    SIGKILL to DVC alone: its stage goes on, and the next run begins when that has ended
     locked      another command holds DVC's lock until DVC has given up
 
-after a random time of such a mean that all of them together last as long as the undisturbed run. Tables and
-metrics must then agree byte by byte, and no distillation that ended may have been done again from its start.
+after a random time in the first or the second stage of a run, so often in the second that the runs get through
+all stages as the disturbances go on. Tables and metrics must then agree byte by byte, and no distillation that ended may have been done again from its start.
 """
 
 from __future__ import annotations
@@ -89,8 +89,10 @@ def _lock(process: subprocess.Popen[bytes], project: Path) -> None:
 _DISTURBANCES = {"killed": _kill, "orphaned": _orphan, "locked": _lock}
 
 
-def repro(project: Path, table: str, log: Path, after: float = math.inf, how: str = "killed") -> Run:
-    """Run `dvc repro` in a project; disturb it so many seconds after its first stage started.
+def repro(
+    project: Path, table: str, log: Path, after: float = math.inf, how: str = "killed", *, stage: int = 1
+) -> Run:
+    """Run `dvc repro` in a project; disturb it so many seconds after one of its stages started.
 
     Args:
         project: its folder.
@@ -98,6 +100,7 @@ def repro(project: Path, table: str, log: Path, after: float = math.inf, how: st
         log: where what it says is written.
         after: seconds.
         how: one of the ways that the module's docstring has.
+        stage: which of those that this run starts, from 1.
     """
     command = [sys.executable, "-m", "dvc", "repro", table]
     with log.open("w", encoding="utf-8") as written:
@@ -111,7 +114,8 @@ def repro(project: Path, table: str, log: Path, after: float = math.inf, how: st
             starts.setdefault(name, now)
         first = next(iter(starts.values()), now)
         last = next(reversed(starts.values()), now)
-        if now - first > after:
+        since = [*starts.values()][stage - 1] if len(starts) >= stage else now
+        if now - since > after:
             _DISTURBANCES[how](process, project)
             return Run(now - first, tuple(starts), process.returncode, now - last)
         time.sleep(0.02)
@@ -177,7 +181,7 @@ def main() -> int:
     parser.add_argument("--toy", action="store_true", help="a toy suite instead of the active one")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--reference", type=Path, help="a project where the table was made undisturbed")
-    parser.add_argument("--seconds", type=float, help="mean time of a run until it is killed")
+    parser.add_argument("--seconds", type=float, help="mean time in a stage until it is disturbed")
     arguments = parser.parse_args()
     if arguments.reference and not arguments.seconds:
         parser.error("--reference needs --seconds, for no run tells how long one takes")
@@ -190,14 +194,15 @@ def main() -> int:
         wild = Path(folder) / "wild"
         log = Path(folder) / "log"
         clone(wild, toy=arguments.toy)
-        mean = arguments.seconds
+        mean, often = arguments.seconds, 0.5
         if arguments.reference is None:
             clone(calm, toy=arguments.toy)
             undisturbed = finished(calm, arguments.table, log)
             print(f"undisturbed: {len(undisturbed.stages)} stages in {undisturbed.seconds:.0f} s", flush=True)
-            mean = mean or undisturbed.seconds / arguments.kills
+            mean = mean or undisturbed.seconds / len(undisturbed.stages) / 2
+            often = 0.8 * len(undisturbed.stages) / arguments.kills
         seen = Distillations(wild)
-        kills = disturb(seen, arguments.table, log, arguments.kills, mean, chance)
+        kills = disturb(seen, arguments.table, log, arguments.kills, mean, often, chance)
         finished(wild, arguments.table, log)
         twice = seen.look(log).twice
         found, expected = (
@@ -219,12 +224,14 @@ def finished(project: Path, table: str, log: Path) -> Run:
 
 
 def disturb(
-    seen: Distillations, table: str, log: Path, kills: int, mean: float, chance: random.Random
+    seen: Distillations, table: str, log: Path, kills: int, mean: float, often: float, chance: random.Random
 ) -> int:
-    """Disturb `kills` runs after `mean` seconds each on average; how many were hit before they were done."""
+    """Disturb `kills` runs, `mean` seconds on average into their first stage, or, with probability `often`,
+    into their second; how many were hit before they were done."""
     for number in range(kills):
         how = _HOW[number % len(_HOW)]
-        run = repro(seen.project, table, log, after=2 * mean * chance.random(), how=how)
+        after, stage = 2 * mean * chance.random(), 2 if chance.random() < often else 1
+        run = repro(seen.project, table, log, after, how, stage=stage)
         seen.look(log)
         if run.killed is None:
             if run.status:
