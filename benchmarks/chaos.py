@@ -11,9 +11,9 @@ the other every run is disturbed, and the next goes on; the last one goes to the
     orphaned    SIGKILL to DVC alone: its stage goes on, and the next run begins when that has ended
     locked      another command holds DVC's lock until DVC has given up
 
-after a random time in the first or the second stage of a run, so often in the second that the runs get through
-all stages as the disturbances go on. Tables and metrics must then agree byte by byte, and no distillation that
-ended may have been done again from its start.
+after a random time in the first or the second stage of a run, so often in the second that the runs get
+through all stages as the disturbances go on. Tables and metrics must then agree byte by byte, and no
+distillation that ended may have been done again from its start.
 """
 
 from __future__ import annotations
