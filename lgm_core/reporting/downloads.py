@@ -54,8 +54,8 @@ def write_downloads(results: Results, params: Params, report: Path, export: Expo
         key=lambda name: average([results.transfer(dataset, name, target) for target in names]).mean,
     )
     offered = {best: f"distilled by {best}"}
-    universal = universal_of(params)
-    if universal is not None and dataset in params.tables["table9"].datasets:
+    universal = universal_of(params, dataset)
+    if universal is not None:
         offered[universal] = "distilled by all models together"
     count = len(results.distilled(dataset, best)["pictures"])
     if count * 3 * params.method.resolution**2 * 2 > _LARGEST:

@@ -140,16 +140,18 @@ def _carry_over(results: Results, params: Params) -> Finding | None:
     return Finding("They carry over to models that never saw them", verdict, measured)
 
 
-def universal_of(params: Params) -> str | None:
-    """The ensemble of all backbones; None where there is none."""
+def universal_of(params: Params, dataset: str) -> str | None:
+    """The ensemble of all backbones that distilled a data set; None where there is none."""
+    if dataset not in params.tables["table9"].datasets:
+        return None
     names = set(params.backbones)
     return next((name for name, members in params.ensembles.items() if set(members) == names), None)
 
 
 def _together(results: Results, params: Params) -> Finding | None:
-    universal = universal_of(params)
     datasets = params.tables["table9"].datasets
-    if universal is None or not datasets:
+    universal = next((universal_of(params, dataset) for dataset in datasets), None)
+    if universal is None:
         return None
     compared: list[Pair] = []
     for dataset in datasets:

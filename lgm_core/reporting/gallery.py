@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lgm_core.foundation.errors import DamagedFileError, MissingFileError
 from lgm_core.foundation.store import write_text
 from lgm_core.reporting.blocks import METHOD
 from lgm_core.reporting.closer import class_lists, seen_in, time_lapse
+from lgm_core.reporting.reading import read_picture
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.runs import Run, distilled_runs
 from lgm_core.settings.params import Params
@@ -46,15 +46,9 @@ class Pictures:
         """
         from PIL import Image
 
-        if not source.is_file():
-            raise MissingFileError(source)
+        picture = read_picture(source)
         target = self.report / "pictures" / source.relative_to(self.results)
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with Image.open(source) as opened:
-                picture = opened.convert("RGB")
-        except Exception as error:  # decoders raise whatever broken bytes lead them to
-            raise DamagedFileError(source, f"is damaged ({error})") from error
         if max(picture.size) > _KEPT_SIDE:
             target = target.with_suffix(".jpg")
             picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)

@@ -52,8 +52,8 @@ def opening_strip(results: Results, params: Params) -> Strip:
     real = [next(iter(samples[name]), None) for name in chosen]
     rows = [Row("real images", real)]
     rows += [Row(name, _distilled(results, dataset, name, chosen)) for name in params.backbones]
-    universal = universal_of(params)
-    if universal is not None and dataset in params.tables["table9"].datasets:
+    universal = universal_of(params, dataset)
+    if universal is not None:
         rows.append(Row("all together", _distilled(results, dataset, universal, chosen)))
     return Strip(dataset, [results.class_title(name) for name in chosen], rows)
 
@@ -80,8 +80,8 @@ def headlines(results: Results, params: Params) -> list[Headline]:
             f"drawn at random give {format_value(drawn)} %."
         )
         found.append(Headline(f"{format_value(elsewhere)} %", told))
-    universal = universal_of(params)
-    if universal is not None and dataset in params.tables["table9"].datasets:
+    universal = universal_of(params, dataset)
+    if universal is not None:
         one = average([results.transfer(dataset, universal, name) for name in names])
         gained = signed_difference(one, own, params.distillations)
         found.append(Headline(f"{gained} points", _common(len(names), one)))

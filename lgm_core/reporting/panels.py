@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lgm_core.foundation.errors import DamagedFileError, MissingFileError
 from lgm_core.foundation.store import replacing
+from lgm_core.reporting.reading import read_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
@@ -45,17 +45,9 @@ class Panel:
 
 
 def _pixels(picture: Picture) -> np.ndarray:
-    from PIL import Image
-
     if isinstance(picture, np.ndarray):
         return picture
-    try:
-        with Image.open(picture) as opened:
-            return np.asarray(opened.convert("RGB"))
-    except FileNotFoundError:
-        raise MissingFileError(picture) from None
-    except Exception as error:  # decoders raise whatever broken bytes lead them to
-        raise DamagedFileError(picture, f"is damaged ({error})") from error
+    return np.asarray(read_picture(picture))
 
 
 def _height(panel: Panel) -> float:

@@ -6,9 +6,12 @@ A file may have been edited or cut; it is named before anything is made of it.
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lgm_core.foundation.errors import DamagedFileError, StaleFileError
+from lgm_core.foundation.errors import DamagedFileError, MissingFileError, StaleFileError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _LARGEST = 1e15
 
@@ -80,3 +83,20 @@ def picture_name(path: Path, value: Any) -> str:
     if place is None or place.is_absolute() or ".." in place.parts:
         raise DamagedFileError(path, f"is damaged: {value!r:.60} is no picture below its folder")
     return value
+
+
+def read_picture(path: Path) -> Image.Image:
+    """A picture as RGB.
+
+    Raises:
+        FileError: if it is missing or damaged.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            return opened.convert("RGB")
+    except FileNotFoundError:
+        raise MissingFileError(path) from None
+    except Exception as error:  # decoders raise whatever broken bytes lead them to
+        raise DamagedFileError(path, f"is damaged ({error})") from error

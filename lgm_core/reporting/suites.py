@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lgm_core.foundation.errors import DamagedFileError
 from lgm_core.foundation.store import read_json
 from lgm_core.reporting.blocks import AVERAGE, FULL, RANDOM, TRAINING_SETS
+from lgm_core.reporting.reading import below, number
 from lgm_core.reporting.results import DISTILLED
 
 
@@ -54,11 +53,6 @@ def _row(path: Path, dataset: str, measures: Any) -> SuiteRow | None:
     """A data set's row; None where the table shows no accuracies of it."""
     if not isinstance(measures, dict) or "top1" not in measures:
         return None
-    try:
-        found = {row: float(measures["top1"][row][AVERAGE]) for row in (*TRAINING_SETS, FULL)}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedFileError(path, f"lacks accuracies of {dataset}") from error
-    if not all(map(math.isfinite, found.values())):
-        raise DamagedFileError(path, f"has accuracies of {dataset} that are no numbers")
+    found = {row: number(path, below(path, measures, "top1", row, AVERAGE)) for row in (*TRAINING_SETS, FULL)}
     real = max(found[row] for row in TRAINING_SETS[1:])
     return SuiteRow(path.parent.name, dataset, found[DISTILLED], real, found[RANDOM], found[FULL])
