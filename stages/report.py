@@ -10,7 +10,6 @@ from lgm_core.data.sources import dataset_license
 from lgm_core.models.catalogue import backbone_row
 from lgm_core.reporting.page import write_report
 from lgm_core.reporting.results import Results
-from lgm_core.settings.params import Params
 from stages.captions import captions
 from stages.exporting import write_export
 from stages.params import read_layout, read_params
@@ -21,7 +20,8 @@ def main() -> None:
     params = read_params()
     layout = read_layout(params)
     images = {name: dataset_license(source) for name, source in params.datasets.items()}
-    weights = {name: backbone_row(params.backbone(name)).license for name in _weights(params)}
+    named = (*params.backbones, *params.figure_backbones)
+    weights = {name: backbone_row(params.backbone(name)).license for name in named}
     terms = _by_terms("Images of", images) | _by_terms("Weights of", weights)
     write_report(
         Results(layout, class_titles()),
@@ -34,10 +34,6 @@ def main() -> None:
         ),
     )
     print(f"Open {layout.report / 'index.html'}, or serve it: python -m http.server 8000 -d {layout.report}")
-
-
-def _weights(params: Params) -> list[str]:
-    return [*params.backbones, *params.figure_backbones]
 
 
 def _by_terms(what: str, terms: dict[str, str]) -> dict[str, str]:

@@ -11,38 +11,29 @@ seen        backbone → {"whole": [[class, percent], …], "crops": [[class, pe
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from lgm_core.distilled import snapshot_numbers, strip_name
 from lgm_core.foundation.belonging import read_of
-from lgm_core.foundation.errors import DamagedFileError, MissingFileError, StaleFileError
+from lgm_core.foundation.errors import DamagedFileError, StaleFileError
 from lgm_core.foundation.layout import Cell
-from lgm_core.reporting.reading import below, number, number_sets, words
-from lgm_core.reporting.results import Results
+from lgm_core.reporting.reading import below, number, number_sets
 
 
-def time_lapse(cell: Cell, picture: str, results: Path, report: Path) -> dict[str, Any] | None:
+def time_lapse(cell: Cell, picture: str, copy: Callable[[Path], str]) -> dict[str, Any] | None:
     """Copy an image's snapshots into the report; their address and steps, None where there are none.
 
     Args:
         cell: that distilled it.
         picture: its name in the set.
-        results: folder of all results.
-        report: folder of the report.
+        copy: copies a file into the report as it is, and gives its address.
     """
     steps = snapshot_numbers(cell.distilled)
     if cell.variant or not steps:
         return None
-    source = cell.distilled / strip_name(picture)
-    if not source.is_file():
-        raise MissingFileError(source)
-    target = report / "pictures" / source.relative_to(results)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    return {"strip": quote(target.relative_to(report).as_posix()), "steps": list(steps)}
+    return {"strip": copy(cell.distilled / strip_name(picture)), "steps": list(steps)}
 
 
 def seen_in(cell: Cell, count: int) -> list[dict[str, Any]]:
@@ -63,14 +54,3 @@ def seen_in(cell: Cell, count: int) -> list[dict[str, Any]]:
             for part in ("whole", "crops"):
                 number_sets(path, below(path, image, part))
     return [{name: images[place] for name, images in targets.items()} for place in range(count)]
-
-
-def class_lists(results: Results, cells: dict[str, Cell]) -> dict[str, list[str]]:
-    """Data set → what its classes are called in print, in the order of their numbers."""
-    return {
-        dataset: [
-            results.class_title(name)
-            for name in words(cell.seen, below(cell.seen, read_of(cell.seen, cell), "classes"))
-        ]
-        for dataset, cell in cells.items()
-    }

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from lgm_core.foundation.errors import MissingFileError
 from lgm_core.foundation.store import write_text
 from lgm_core.reporting.blocks import METHOD
-from lgm_core.reporting.closer import class_lists, seen_in, time_lapse
+from lgm_core.reporting.closer import seen_in, time_lapse
 from lgm_core.reporting.reading import read_picture
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.runs import Run, distilled_runs
@@ -47,14 +48,31 @@ class Pictures:
         from PIL import Image
 
         picture = read_picture(source)
+        if max(picture.size) <= _KEPT_SIDE:
+            return self.copy_whole(source)
+        target = self._target(source).with_suffix(".jpg")
+        picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
+        picture.save(target, format="JPEG", quality=88)
+        return self._address(target)
+
+    def copy_whole(self, source: Path) -> str:
+        """Copy a file as it is; its address.
+
+        Raises:
+            FileError: if it is missing.
+        """
+        if not source.is_file():
+            raise MissingFileError(source)
+        target = self._target(source)
+        shutil.copyfile(source, target)
+        return self._address(target)
+
+    def _target(self, source: Path) -> Path:
         target = self.report / "pictures" / source.relative_to(self.results)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if max(picture.size) > _KEPT_SIDE:
-            target = target.with_suffix(".jpg")
-            picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
-            picture.save(target, format="JPEG", quality=88)
-        else:
-            shutil.copyfile(source, target)
+        return target
+
+    def _address(self, target: Path) -> str:
         return quote(target.relative_to(self.report).as_posix())
 
 
@@ -89,7 +107,7 @@ def write_gallery(results: Results, params: Params, pictures: Pictures) -> dict[
         entries = _entries(results, run, pictures)
         file = f"gallery/{number}.js"
         write_text(pictures.report / file, f"addEntries({number}, {htmlsafe_json_dumps(entries)});\n")
-        classes = results.distilled(run.dataset, run.backbone, run.variant)["classes"]
+        count = len(results.distilled(run.dataset, run.backbone, run.variant)["classes"])
         cells.append(
             {
                 "file": file,
@@ -97,20 +115,20 @@ def write_gallery(results: Results, params: Params, pictures: Pictures) -> dict[
                 "source": run.backbone,
                 "variant": run.variant.partition("/")[2] or METHOD,
                 "count": len(entries),
-                "per_class": len(entries) // len(classes),
+                "per_class": len(entries) // count,
                 "losses": loss_chart(results, run),
                 "accuracies": results.by_class(run.dataset, run.backbone, run.variant),
             }
         )
-    own = {
-        run.dataset: results.layout.cell(run.dataset, run.backbone, run.variant)
-        for run in reversed(runs)
-        if not run.variant
-    }
+    own = {run.dataset: run.backbone for run in reversed(runs) if not run.variant}
+    classes = {dataset: results.distilled(dataset, source)["classes"] for dataset, source in own.items()}
     return {
         "cells": cells,
-        "classes": class_lists(results, own),
-        "means": {dataset: _means(results, params, dataset, pictures) for dataset in own},
+        "classes": {dataset: [*map(results.class_title, names)] for dataset, names in classes.items()},
+        "means": {
+            dataset: _means(results, next(iter(params.members(own[dataset]))), dataset, names, pictures)
+            for dataset, names in classes.items()
+        },
     }
 
 
@@ -124,17 +142,16 @@ def _entries(results: Results, run: Run, pictures: Pictures) -> list[dict[str, A
             "neighbor": pictures.copy(cell.neighbors / entry["picture"]),
             "name": entry["name"],
             "similarity": entry["similarity"],
-            "time_lapse": time_lapse(cell, entry["picture"], pictures.results, pictures.report),
+            "time_lapse": time_lapse(cell, entry["picture"], pictures.copy_whole),
             "seen": seen[number],
         }
         for number, entry in enumerate(near)
     ]
 
 
-def _means(results: Results, params: Params, dataset: str, pictures: Pictures) -> dict[int, str]:
+def _means(
+    results: Results, backbone: str, dataset: str, classes: list[str], pictures: Pictures
+) -> dict[int, str]:
     """Number of a class → address of the mean of its real images, for the classes that figures show."""
-    source = next(run.backbone for run in distilled_runs(params) if run.dataset == dataset)
-    member = next(iter(params.members(source)))
-    classes = results.distilled(dataset, source)["classes"]
-    found = results.class_means(dataset, member)
+    found = results.class_means(dataset, backbone)
     return {number: pictures.copy(found[name]) for number, name in enumerate(classes) if name in found}
