@@ -23,7 +23,7 @@ from lgm_core.features.cache import FeatureCache
 from lgm_core.features.loading import Squares, decoded_blocks
 from lgm_core.foundation.code import Code
 from lgm_core.foundation.errors import InputError
-from lgm_core.foundation.provenance import versions
+from lgm_core.foundation.provenance import arithmetic, versions
 from lgm_core.foundation.ranks import ALONE, Ranks
 from lgm_core.foundation.seeds import named_generator
 from lgm_core.foundation.store import checksum
@@ -239,7 +239,7 @@ def extraction_facts(backbone: FrozenBackbone, spec: FeatureSettings, seed: int)
     return {
         **feature_facts(spec, seed),
         "weights": checksum(backbone.state_dict(), {}),
-        "device": backbone.device.type,
+        **arithmetic(backbone.device),
         "precision": str(backbone.autocast_dtype),
         "code": Code(root, ("lgm_core",)).fingerprint(Path(__file__))[:16],
         "versions": versions(),

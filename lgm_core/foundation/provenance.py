@@ -36,6 +36,11 @@ def versions() -> dict[str, str]:
     }
 
 
+def arithmetic(device: torch.device) -> dict[str, Any]:
+    """Where sums are added, and on a CPU by how many threads: another number gives other last bits."""
+    return {"device": device.type} | ({"threads": torch.get_num_threads()} if device.type == "cpu" else {})
+
+
 def settings_of(spec: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """Some fields of a spec as plain values; only these are read."""
     values = {name: getattr(spec, name) for name in names}

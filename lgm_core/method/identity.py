@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lgm_core.foundation.code import Code
-from lgm_core.foundation.provenance import versions
+from lgm_core.foundation.provenance import arithmetic, versions
 from lgm_core.foundation.store import checksum
 from lgm_core.method.distiller import Distiller, Member
 
@@ -38,6 +38,7 @@ def run_facts(distiller: Distiller, **source: Any) -> dict[str, Any]:
         **start,
         "code": distilling_code(),
         "versions": versions(),
+        **arithmetic(distiller.device),
     }
 
 

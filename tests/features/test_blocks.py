@@ -167,6 +167,7 @@ def test_facts_tell_weights_seeds_and_precisions_apart(feature_spec: Spec, tiny_
     ]
     assert len({json.dumps(facts, sort_keys=True) for facts in found}) == 4
     assert extraction_facts(backbone, spec, 0) == found[0]
+    assert found[0]["threads"] == torch.get_num_threads()
 
 
 def test_a_disk_without_room_is_an_error_that_repairs(tmp_path: Path) -> None:

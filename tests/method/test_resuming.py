@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,23 @@ def test_code_versions_and_what_the_caller_says_are_part_of_a_run(
     assert differences(one, other) == ["dataset: pets there, birds here"]
     assert one["code"] == identity.distilling_code()
     assert one["versions"] == versions()
+
+
+@pytest.fixture
+def one_more_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_another_number_of_threads_makes_another_run(
+    distiller: Callable[..., Distiller], request: pytest.FixtureRequest
+) -> None:
+    """Sums over other parts have other last bits, so that what goes on would be equal to neither run."""
+    before, threads = run_facts(distiller()), torch.get_num_threads()
+    request.getfixturevalue("one_more_thread")
+    assert differences(before, run_facts(distiller())) == [f"threads: {threads} there, {threads + 1} here"]
 
 
 def test_a_run_that_breaks_down_keeps_its_last_good_checkpoint(
