@@ -4,7 +4,7 @@ images.safetensors     images [n, 3, r, r] in [0, 1], labels [n]; class names an
 images/<class>/<k>.png the same, rounded to 8 bits, for any reader of image folders
 grid.png               all of them at a glance
 history.csv            loss before every step
-settings.json          what made it, class names, names of the pictures
+settings.json          what made it, class names, names of the pictures, a fingerprint of images.safetensors
 time_lapse.json        after how many steps snapshots were kept, where they were
 time_lapse/<class>/<k>.webp  the snapshots of that image side by side, reduced where they are large
 again/<n>/             the same of further distillations
@@ -25,8 +25,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from lgm_core.foundation.animations import WEBP, read_strip, write_strip
+from lgm_core.foundation.belonging import address, content_of
 from lgm_core.foundation.errors import DamagedFileError, InputError, MissingFileError
-from lgm_core.foundation.layout import AGAIN
+from lgm_core.foundation.layout import AGAIN, Cell
 from lgm_core.foundation.store import (
     IMAGE_SUFFIXES,
     read_json,
@@ -134,7 +135,8 @@ class DistilledSet:
         write_png(new / "grid.png", image_grid(self.images))
         rows = [f"{step},{loss:.6f}" for step, loss in enumerate(self.losses)]
         write_text(new / "history.csv", "\n".join(["step,loss", *rows]) + "\n")
-        settings = {**self.facts, "classes": list(self.classes), "pictures": pictures}
+        made = {"content": content_of([new / TENSORS])}
+        settings = {**self.facts, **made, "classes": list(self.classes), "pictures": pictures}
         write_json(new / "settings.json", settings)
         if self.time_lapse is not None:
             for number, picture in enumerate(pictures):
@@ -215,6 +217,15 @@ def load_distilled(path: str | Path) -> DistilledSet:
             raise DamagedFileError(folder / TENSORS, f"has labels beyond its {len(classes)} classes")
         return DistilledSet(images, labels, classes, metadata["facts"])
     return _load_folders(folder)
+
+
+def sets_behind(*cells: Cell) -> dict[str, str]:
+    """What a result says that was made from the distilled sets of cells: address → fingerprint.
+
+    Raises:
+        FileError: if a file is missing or damaged.
+    """
+    return {address(cell, cell.distilled): content_of([cell.distilled / TENSORS]) for cell in cells}
 
 
 def _load_folders(folder: Path) -> DistilledSet:

@@ -6,7 +6,8 @@ if __name__ == "__main__":
     run_stage("align", __doc__, "dataset")
 
 from lgm_core.evaluation.alignment import alignment_matrix
-from lgm_core.features.cache import load_features
+from lgm_core.features.cache import features_behind, features_of
+from lgm_core.foundation.belonging import INPUTS, named
 from lgm_core.foundation.provenance import Measurement, versions
 from lgm_core.foundation.store import write_json
 from stages.params import check_cell, read_layout, read_params
@@ -18,8 +19,9 @@ def main(dataset: str) -> None:
     check_cell(params, dataset)
     layout = read_layout(params)
     measurement = Measurement("cpu")
-    features = {name: load_features(layout.cell(dataset, name).features).test for name in params.backbones}
-    facts = {"dataset": dataset, "versions": versions()}
+    cells = {name: layout.cell(dataset, name) for name in params.backbones}
+    features = {name: features_of(one).test for name, one in cells.items()}
     cell = layout.cell(dataset)
+    facts = named(cell) | {INPUTS: features_behind(*cells.values()), "versions": versions()}
     write_json(cell.alignment, {**facts, **alignment_matrix(features, params.alignment)})
-    measurement.write(cell.run("align"))
+    measurement.write(cell, "align")

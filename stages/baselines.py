@@ -8,7 +8,8 @@ if __name__ == "__main__":
 from lgm_core.evaluation.full_data import evaluate_full, full_probe_facts
 from lgm_core.evaluation.full_head import save_head
 from lgm_core.evaluation.selection import select_baselines
-from lgm_core.features.cache import load_features
+from lgm_core.features.cache import features_behind, features_of
+from lgm_core.foundation.belonging import INPUTS, named
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.store import write_json
@@ -23,7 +24,7 @@ def main(dataset: str, backbone: str) -> None:
     check_cell(params, dataset, backbone)
     cell = read_layout(params).cell(dataset, backbone)
     measurement = Measurement(machine.device)
-    cache = load_features(cell.features)
+    cache = features_of(cell)
     # Random draws are named by the data set alone: every backbone is shown the same random images.
     selection = select_baselines(
         cache,
@@ -35,9 +36,10 @@ def main(dataset: str, backbone: str) -> None:
     training = measurement.part("probe on all images", params.probe.seeds)
     how = {"device": machine.device, "training": training}
     accuracies, head = evaluate_full(cache, params.probe, seed=seed, **how)
-    facts = {"dataset": dataset, "backbone": backbone, "ipc": params.method.ipc, "seed": params.seed}
+    made = named(cell) | {INPUTS: features_behind(cell)}
+    facts = made | {"ipc": params.method.ipc, "seed": params.seed}
     facts["images"] = len(cache.train_labels)
     facts |= full_probe_facts(params.probe)
     write_json(cell.baselines, {**facts, **accuracies, "selection": selection})
-    save_head(cell.head, head, cache.classes)
-    measurement.write(cell.run("baselines"))
+    save_head(cell.head, head, cache.classes, made)
+    measurement.write(cell, "baselines")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lgm_core.distilled import load_distilled
 from lgm_core.evaluation.neighbors import Neighbors, find_neighbors
 from lgm_core.evaluation.selection import select_baselines, select_further
 from lgm_core.evaluation.small_sets import LabeledImages, real_sets
-from lgm_core.foundation.belonging import check_of, read_of
+from lgm_core.foundation.belonging import check_made_from, check_of, read_of
 from lgm_core.foundation.errors import InputError, StaleFileError
 from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.seeds import derive_seed
@@ -22,14 +23,21 @@ Selection = dict[str, list[list[int]]]
 _STARTS = {"slots", "init"}
 
 
-def distilled_for(classes: tuple[str, ...], cell: Cell) -> LabeledImages:
-    """The distilled set of a cell, labelled as a data set's classes are numbered.
+def distilled_sets(work: Work, classes: tuple[str, ...], variant: str = "") -> list[LabeledImages]:
+    """The distilled sets of all replicates, labelled as a data set's classes are numbered.
 
     Raises:
-        FileError: if it is missing, damaged, of another cell or of other classes.
+        FileError: if one is missing, damaged, of another cell, of other classes or from other features.
     """
+    inputs = work.inputs(*work.params.members(work.source))
+    return [distilled_set(cell, classes, inputs) for cell in work.cells(variant)]
+
+
+def distilled_set(cell: Cell, classes: tuple[str, ...], inputs: Mapping[str, str]) -> LabeledImages:
+    """The distilled set of a cell, labelled as `classes` are numbered, if it was made from `inputs`."""
     found = load_distilled(cell.distilled)
     check_of(cell.distilled, found.facts, cell)
+    check_made_from(cell.distilled, found.facts, inputs)
     try:
         return LabeledImages(found.images, found.labels_in(classes))
     except InputError as error:
@@ -86,10 +94,12 @@ def _baselines(work: Work, backbone: str, ipc: int) -> dict[str, Any]:
     """What the stage `baselines` found.
 
     Raises:
-        FileError: if it is missing, of another cell, or of another number of images per class.
+        FileError: if it is missing, of another cell, from other features, or of another number of images per
+            class.
     """
     cell = work.features(backbone)
     found = read_of(cell.baselines, cell)
+    check_made_from(cell.baselines, found, work.inputs(backbone))
     if found["ipc"] != ipc:
         told = f"is of {found['ipc']} images per class, and the distilled set has {ipc}"
         raise StaleFileError(cell.baselines, told)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lgm_core.distilled import DistilledSet, save_distilled
 from lgm_core.features.clusters import cluster_classes
+from lgm_core.foundation.belonging import INPUTS, named
 from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.provenance import Measurement, versions
 from lgm_core.foundation.ranks import own_ranks
@@ -41,7 +42,8 @@ def distil(work: Work, variant: str, start: Start | None = None) -> None:
     params = work.params
     measurement = Measurement(work.machine.device)
     method = params.variant(variant, read_json(work.layout.cell(work.dataset).overrides))
-    members, images = _members(work, method, work.members(), start)
+    own = work.members()
+    members, images = _members(work, method, own, start)
     told = {name: asdict(params.backbone(name)) for name in params.members(work.source)}
     ranks = own_ranks()
     done = []
@@ -52,13 +54,14 @@ def distil(work: Work, variant: str, start: Start | None = None) -> None:
         distiller = Distiller(members, method, **how)
         facts = {"dataset": work.dataset, "backbones": told, "normalization": params.normalization}
         result, seconds, checkpoints = _run(distiller, cell, run_facts(distiller, **facts), params)
-        made = {"dataset": work.dataset, "backbone": work.source, "variant": variant, "seed": params.seed}
+        made = named(cell) | {"backbone": work.source, "seed": params.seed}
+        made[INPUTS] = work.inputs(*(one.name for one in own))
         made |= {"members": params.members(work.source), "method": asdict(method), "versions": versions()}
         done.append((replace(result, facts=made | {"replicate": cell.replicate}), seconds, checkpoints))
     if ranks.first:
         first = work.cells(variant)[0]
         save_distilled(first.distilled, [result for result, _, _ in done])
-        measurement.write(first.run("distill"), sum(seconds for _, seconds, _ in done))
+        measurement.write(first, "distill", sum(seconds for _, seconds, _ in done))
         for result, _, checkpoints in done:
             checkpoints.finish(result.images)
 

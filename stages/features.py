@@ -11,6 +11,7 @@ from lgm_core.features.blocks import Kept
 from lgm_core.features.cache import save_features
 from lgm_core.features.extraction import extract_features, extraction_facts, feature_facts
 from lgm_core.features.samples import save_samples
+from lgm_core.foundation.belonging import named
 from lgm_core.foundation.locks import alone
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
@@ -23,8 +24,7 @@ from stages.progress import progress_bar
 
 def main(dataset: str, backbone: str) -> None:
     """Cache the features of `dataset` under `backbone`, and sample pictures of it."""
-    params = read_params()
-    machine, ranks = read_machine(), own_ranks()
+    params, machine, ranks = read_params(), read_machine(), own_ranks()
     check_cell(params, dataset, backbone)
     cell, spec = read_layout(params).cell(dataset, backbone), params.features()
     measurement = Measurement(machine.device)
@@ -54,7 +54,7 @@ def main(dataset: str, backbone: str) -> None:
         if ranks.first:
             with replacing_folder(cell.features) as new:
                 inspection.save(new)
-                save_features(new, cache, feature_facts(spec, params.seed))
-                save_samples(new, dict(zip(SPLITS, splits, strict=True)), spec.resolution)
-            measurement.write(cell.run("features"))
+                save_features(new, cache, named(cell) | feature_facts(spec, params.seed))
+                save_samples(new, dict(zip(SPLITS, splits, strict=True)), spec.resolution, named(cell))
+            measurement.write(cell, "features")
         blocks.remove()

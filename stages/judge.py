@@ -5,14 +5,16 @@ if __name__ == "__main__":
 
     run_shared_stage("judge", __doc__, "dataset source")
 
+from lgm_core.distilled import sets_behind
 from lgm_core.evaluation.encodings import ENCODINGS, encoded, png_bytes
 from lgm_core.evaluation.prototypes import evaluate_prototypes
 from lgm_core.evaluation.small_sets import LabeledImages, probe_facts
+from lgm_core.foundation.belonging import INPUTS, named
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.seeds import derive_seed
 from lgm_core.foundation.store import write_json
-from stages.distilled import chosen_images, distilled_for, near_images, selected
+from stages.distilled import chosen_images, distilled_sets, near_images, selected
 from stages.params import read_layout, read_params
 from stages.probing import on_every_backbone, probed
 from stages.reading import training_images
@@ -26,7 +28,7 @@ def main(dataset: str, source: str) -> None:
     measurement = Measurement(work.machine.device)
     own = work.members()
     train = training_images(work, own[0].name)
-    distilled = [distilled_for(train.classes, cell) for cell in work.cells()]
+    distilled = distilled_sets(work, train.classes)
     coded = {
         f"distilled_{name}": [LabeledImages(encoded(one.images, name), one.labels) for one in distilled]
         for name in ENCODINGS
@@ -41,10 +43,11 @@ def main(dataset: str, source: str) -> None:
         how = {"seed": seed, "device": work.machine.device}
         targets[one.name]["prototypes"] = evaluate_prototypes(one.cache, params.probe, **how)
     if own_ranks().first:
-        facts = probe_facts(params.probe, dataset=dataset, source=source, seed=params.seed)
+        cell = work.cells()[0]
+        made = named(cell) | {INPUTS: work.inputs(*targets) | sets_behind(*work.cells())}
+        facts = probe_facts(params.probe, **made, seed=params.seed)
         facts["members"] = [one.name for one in own]
         facts["png_bytes"] = {name: [png_bytes(one.images) for one in of] for name, of in sets.items()}
         facts["seconds"] = {"probe": measurement.parts[f"probe on {own[0].name}"]}
-        cell = work.cells()[0]
         write_json(cell.judged, facts | {"targets": targets})
-        measurement.write(cell.run("judge"))
+        measurement.write(cell, "judge")

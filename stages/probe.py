@@ -10,13 +10,15 @@ if __name__ == "__main__":
 
 from typing import Any
 
+from lgm_core.distilled import sets_behind
 from lgm_core.evaluation.neighbors import save_neighbors
 from lgm_core.evaluation.seen import seen_facts
 from lgm_core.evaluation.small_sets import RANDOM, LabeledImages, probe_facts
+from lgm_core.foundation.belonging import INPUTS, named
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.store import write_json
-from stages.distilled import chosen_images, distilled_for, near_images, probed_selection
+from stages.distilled import chosen_images, distilled_sets, near_images, probed_selection
 from stages.params import read_layout, read_params
 from stages.probing import forget_checkpoints, on_every_backbone, probed
 from stages.reading import training_images
@@ -31,24 +33,22 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     params = read_params()
     work = Work.on(params, read_layout(params), dataset, source)
     measurement = Measurement(work.machine.device)
-    cells = work.cells(variant)
-    own = work.members()
+    cells, own = work.cells(variant), work.members()
     train = training_images(work, own[0].name)
-    distilled = [distilled_for(train.classes, cell) for cell in cells]
+    distilled = distilled_sets(work, train.classes, variant)
     near = near_images(work, own, distilled)
     selection = probed_selection(work, own, variant, distilled[0])
     real = {} if selection is None else chosen_images(train, near, selection, params.method.resolution)
     sets = {"distilled": distilled, **real}
     found = on_every_backbone(work, own, lambda one: _shown(work, one, sets, measurement, variant))
     if own_ranks().first:
-        names = {"dataset": dataset, "source": source, "variant": variant}
-        side = params.method.resolution
-        save_neighbors(cells[0].neighbors, near[0], train, distilled[0].labels, side, names)
-        facts = probe_facts(params.probe, **names, seed=params.seed)
-        write_json(cells[0].probe, facts | {"targets": {name: runs for name, (runs, _) in found.items()}})
-        seen = {name: images for name, (_, images) in found.items()}
-        write_json(cells[0].seen, seen_facts(train.classes, **names, seed=params.seed) | {"targets": seen})
-        measurement.write(cells[0].run("probe"))
+        first, side = cells[0], params.method.resolution
+        made = named(first) | {INPUTS: work.inputs(*found) | sets_behind(*cells), "seed": params.seed}
+        save_neighbors(first.neighbors, near[0], train, distilled[0].labels, side, made)
+        runs, seen = ({name: both[part] for name, both in found.items()} for part in (0, 1))
+        write_json(first.probe, probe_facts(params.probe, **made) | {"targets": runs})
+        write_json(first.seen, seen_facts(train.classes, **made) | {"targets": seen})
+        measurement.write(first, "probe")
         forget_checkpoints(cells, distilled)
 
 

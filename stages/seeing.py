@@ -7,6 +7,7 @@ from typing import Any
 from lgm_core.evaluation.full_head import load_head
 from lgm_core.evaluation.seen import classes_seen
 from lgm_core.evaluation.small_sets import LabeledImages
+from lgm_core.foundation.belonging import check_made_from, check_of
 from lgm_core.foundation.seeds import derive_seed
 from stages.work import Opened, Work
 
@@ -15,7 +16,10 @@ def seen_by(work: Work, target: Opened, images: LabeledImages) -> list[dict[str,
     """What one backbone's probe on all real images sees in others; every backbone sees the same crops."""
     params = work.params
     classes = target.cache.classes
-    head = load_head(work.features(target.name).head, classes, target.cache.test.shape[1])
+    cell = work.features(target.name)
+    head, facts = load_head(cell.head, classes, target.cache.test.shape[1])
+    check_of(cell.head, facts, cell)
+    check_made_from(cell.head, facts, work.inputs(target.name))
     seed = derive_seed(params.seed, "seen", work.dataset, work.source)
     how = {"input_size": params.method.input_size, "seed": seed}
     return classes_seen(target.backbone, head, images.images, images.labels, params.probe.augment, **how)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lgm_core.features.cache import FeatureCache, load_features
+from lgm_core.features.cache import FeatureCache, features_behind, features_of
 from lgm_core.foundation.layout import BASE, Cell, Layout
 from lgm_core.foundation.seeds import derive_seed
 from lgm_core.models.frozen import FrozenBackbone
@@ -61,8 +61,12 @@ class Work:
 
     def opened(self, name: str, weight: float = 1.0) -> Opened:
         """A backbone, and its features of the data set."""
-        cache = load_features(self.features(name).features)
+        cache = features_of(self.features(name))
         return Opened(name, weight, opened(self.params, name, self.machine), cache)
+
+    def inputs(self, *names: str) -> dict[str, str]:
+        """What a result says that was made from the features of backbones: address → fingerprint."""
+        return features_behind(*map(self.features, names))
 
     def members(self) -> list[Opened]:
         """The backbones that distil, in the order of the settings; one where the source is a backbone."""

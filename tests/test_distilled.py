@@ -15,16 +15,17 @@ import torch
 from PIL import Image
 
 from lgm_core.distilled import DistilledSet, class_folders, image_grid, load_distilled, picture_names
+from lgm_core.foundation.belonging import INPUTS
 from lgm_core.foundation.errors import DamagedFileError, InputError, MissingFileError, StaleFileError
 from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.provenance import versions
 from lgm_core.foundation.store import write_tensors
 from lgm_core.settings.method import MethodSettings
 from stages import advice
-from stages.distilled import distilled_for
+from stages.distilled import distilled_set
 
 CLASSES = ("cat", "dog")
-FACTS: dict[str, Any] = {"dataset": "pets", "backbone": "vit", "seed": 3, "seconds": 1.5}
+FACTS: dict[str, Any] = {"dataset": "pets", "source": "vit", "variant": "", "seed": 3, "seconds": 1.5}
 
 
 def distilled(classes: tuple[str, ...] = CLASSES, ipc: int = 2) -> DistilledSet:
@@ -196,19 +197,30 @@ def test_a_stage_that_needs_other_classes_says_how_to_distil_again(folder: Path)
     distilled().save(folder)
     cell = Layout(folder.parents[4], "embedded").cell("pets", "vit")
     assert cell.distilled == folder
-    assert torch.equal(distilled_for(CLASSES, cell).labels, distilled().labels)
+    assert torch.equal(distilled_set(cell, CLASSES, {}).labels, distilled().labels)
     with pytest.raises(StaleFileError, match="is not of this data set") as caught:
-        distilled_for(("cat", "fox"), cell)
+        distilled_set(cell, ("cat", "fox"), {})
     assert advice.explained(caught.value).endswith("Make it again with: dvc repro -f distill@pets-vit")
 
 
 def test_a_set_of_another_cell_is_refused_by_a_stage(folder: Path) -> None:
     distilled().save(folder)
     cell = Layout(folder.parents[4], "embedded").cell("pets", "vit")
-    for facts in ({"backbone": "conv"}, {"dataset": "cars"}, {"variant": "rounds/once"}, {"replicate": 1}):
+    for facts in ({"source": "conv"}, {"dataset": "cars"}, {"variant": "rounds/once"}, {"replicate": 1}):
         replace(distilled(), facts=FACTS | facts).save(folder)
         with pytest.raises(StaleFileError, match=f"is of {next(iter(facts))} "):
-            distilled_for(CLASSES, cell)
+            distilled_set(cell, CLASSES, {})
+
+
+def test_a_set_from_other_features_is_refused_by_a_stage(folder: Path) -> None:
+    now = {"pets/features/vit": "now"}
+    cell = Layout(folder.parents[4], "embedded").cell("pets", "vit")
+    for made in ({}, {INPUTS: {}}, {INPUTS: {"pets/features/vit": "before"}}):
+        replace(distilled(), facts=FACTS | made).save(folder)
+        with pytest.raises(StaleFileError, match="was not made from pets/features/vit as it is now"):
+            distilled_set(cell, CLASSES, now)
+    replace(distilled(), facts=FACTS | {INPUTS: now}).save(folder)
+    assert len(distilled_set(cell, CLASSES, now).images) == len(distilled().images)
 
 
 def test_a_set_that_lacks_a_class_is_refused_even_for_its_own_classes() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,13 +16,17 @@ _HEAD = "head"
 _DIMENSIONS = 2
 
 
-def save_head(path: Path, head: Float[Tensor, "c g"], classes: tuple[str, ...]) -> None:
-    """Write a head [C, F + 1], whose last column is the bias, with the names of its classes."""
-    write_tensors(path, {_HEAD: head}, {"classes": list(classes)})
+def save_head(
+    path: Path, head: Float[Tensor, "c g"], classes: tuple[str, ...], facts: Mapping[str, Any]
+) -> None:
+    """Write a head [C, F + 1], whose last column is the bias, with the names of its classes and `facts`."""
+    write_tensors(path, {_HEAD: head}, {**facts, "classes": list(classes)})
 
 
-def load_head(path: Path, classes: tuple[str, ...], width: int) -> Float[Tensor, "c g"]:
-    """Read a head.
+def load_head(
+    path: Path, classes: tuple[str, ...], width: int
+) -> tuple[Float[Tensor, "c g"], dict[str, Any]]:
+    """Read a head and its facts.
 
     Args:
         path: the file.
@@ -36,4 +42,4 @@ def load_head(path: Path, classes: tuple[str, ...], width: int) -> Float[Tensor,
     shape = tuple(tensors[_HEAD].shape)
     if tuple(facts["classes"]) != classes or shape != (len(classes), width + 1):
         raise StaleFileError(path, f"is of {shape[0]} classes and {shape[1] - 1} features, or of other ones")
-    return tensors[_HEAD]
+    return tensors[_HEAD], facts

@@ -96,7 +96,7 @@ def save_neighbors(
         for picture, number, similarity in zip(pictures, numbers, found.similarities.tolist(), strict=True)
     ]
     with replacing_folder(folder) as new:
-        write_tensors(new / FEATURES_FILE, {"features": found.features, "labels": labels}, {})
+        write_tensors(new / FEATURES_FILE, {"features": found.features, "labels": labels}, facts)
         for picture, image in zip(pictures, squares(train, numbers, side), strict=True):
             write_png(new / picture, image)
         write_json(new / INDEX_FILE, {**facts, "neighbors": entries})

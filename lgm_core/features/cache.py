@@ -7,13 +7,15 @@ test.safetensors   features of the centre views [N_test, F], labels and groups [
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lgm_core.foundation.belonging import address, check_of, content_of
+from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.store import read_tensors, write_tensors
 
 
@@ -29,6 +31,7 @@ class FeatureCache:
         full_views: [R', N, F], augmented as the probe's training views.
         test_groups: [N_test], positions in `group_names`; None where the data set has no groups.
         group_names: names of the test images' groups.
+        facts: what a cache on disk says of itself.
     """
 
     classes: tuple[str, ...]
@@ -40,6 +43,7 @@ class FeatureCache:
     full_views: Float[Tensor, "q n f"]
     test_groups: Int[Tensor, " t"] | None = None
     group_names: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
 _TRAIN_FILE = "train.safetensors"
@@ -48,7 +52,7 @@ _TEST_FILE = "test.safetensors"
 
 
 def save_features(folder: Path, cache: FeatureCache, facts: dict[str, Any]) -> None:
-    """Write the cache into a folder, with `facts` (settings, versions) in every file's metadata."""
+    """Write the cache into a folder, with `facts` (what it is of, settings) in every file's metadata."""
     metadata = {**facts, "classes": list(cache.classes), "groups": list(cache.group_names)}
     write_tensors(folder / _TRAIN_FILE, {"features": cache.train, "labels": cache.train_labels}, metadata)
     test = {"features": cache.test, "labels": cache.test_labels}
@@ -76,5 +80,29 @@ def load_features(folder: Path) -> FeatureCache:
         test_labels=test["labels"],
         test_groups=test.get("groups"),
         group_names=tuple(metadata["groups"]),
+        facts=metadata,
         **views,
     )
+
+
+def features_of(cell: Cell) -> FeatureCache:
+    """Read the cache of a cell.
+
+    Raises:
+        FileError: if a file is missing or damaged, or does not say that it is of this cell.
+    """
+    cache = load_features(cell.features)
+    check_of(cell.features, cache.facts, cell)
+    return cache
+
+
+def features_behind(*cells: Cell) -> dict[str, str]:
+    """What a result says that was made from the features of cells: address → fingerprint.
+
+    Raises:
+        FileError: if a file is missing or damaged.
+    """
+    files = (_TRAIN_FILE, _VIEWS_FILE, _TEST_FILE)
+    return {
+        address(cell, cell.features): content_of(cell.features / file for file in files) for cell in cells
+    }

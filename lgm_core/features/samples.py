@@ -7,7 +7,9 @@ samples/samples.json             split → class → pictures; `mean` → class 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,13 +24,14 @@ _AVERAGED = 64
 MEAN = "mean"
 
 
-def save_samples(folder: Path, splits: dict[str, ImageSet], side: int) -> None:
+def save_samples(folder: Path, splits: dict[str, ImageSet], side: int, facts: Mapping[str, Any]) -> None:
     """Write the sample pictures of every split.
 
     Args:
         folder: of the features.
         splits: images by name of the split, the training images' first.
         side: of the pictures in pixels.
+        facts: what they are of.
     """
     index: dict[str, dict[str, list[str]]] = {}
     for split, images in splits.items():
@@ -42,7 +45,7 @@ def save_samples(folder: Path, splits: dict[str, ImageSet], side: int) -> None:
                 write_png(folder / SAMPLES / name, pixels.to(torch.float32) / 255)
                 pictures.append(name)
     means = _save_means(folder, next(iter(splits.values())), side)
-    write_json(folder / SAMPLES / "samples.json", {**index, MEAN: means})
+    write_json(folder / SAMPLES / "samples.json", {**facts, **index, MEAN: means})
 
 
 def _save_means(folder: Path, images: ImageSet, side: int) -> dict[str, str]:

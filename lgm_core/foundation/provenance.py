@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from lgm_core.foundation.belonging import named
+from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.store import write_json
 
 _MIB = 2**20
@@ -78,12 +79,19 @@ class Measurement:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / _MIB if sys.platform == "darwin" else peak / 1024
 
-    def write(self, path: Path, seconds: float | None = None) -> None:
-        """Record seconds, by default since the construction, peak of memory and device as JSON."""
+    def write(self, cell: Cell, verb: str, seconds: float | None = None) -> None:
+        """Record seconds, by default since the construction, peak of memory and device as JSON.
+
+        Args:
+            cell: what was made.
+            verb: by what.
+            seconds: if they are others.
+        """
         taken = time.perf_counter() - self.started if seconds is None else seconds
         write_json(
-            path,
+            cell.run(verb),
             {
+                **named(cell),
                 "seconds": round(taken, 2),
                 "peak_memory_mib": round(self._peak_mib(), 1),
                 "device": self.device.type,

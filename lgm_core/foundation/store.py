@@ -247,6 +247,24 @@ def eight_bit(image: Tensor) -> np.ndarray:
     return (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
+def stored_checksum(path: Path) -> str:
+    """The checksum that a file of :func:`write_tensors` carries; its tensors are not read.
+
+    Raises:
+        MissingFileError: if there is no such file.
+        DamagedFileError: if it carries none.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            return json.loads((opened.metadata() or {})[_HEADER_KEY])[CHECKSUM_KEY]
+    except FileNotFoundError:
+        raise MissingFileError(path) from None
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(path, f"is damaged ({error})") from error
+
+
 def write_png(path: Path, image: Tensor) -> None:
     """Write one image.
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from lgm_core.distilled import snapshot_numbers, strip_name
-from lgm_core.foundation.belonging import read_of
 from lgm_core.foundation.errors import DamagedFileError, StaleFileError
 from lgm_core.foundation.layout import Cell
 from lgm_core.reporting.reading import below, number, number_sets
+from lgm_core.reporting.results import Results
 
 
 def time_lapse(cell: Cell, picture: str, copy: Callable[[Path], str]) -> dict[str, Any] | None:
@@ -36,14 +36,14 @@ def time_lapse(cell: Cell, picture: str, copy: Callable[[Path], str]) -> dict[st
     return {"strip": copy(cell.distilled / strip_name(picture)), "steps": list(steps)}
 
 
-def seen_in(cell: Cell, count: int) -> list[dict[str, Any]]:
+def seen_in(results: Results, cell: Cell, count: int) -> list[dict[str, Any]]:
     """For each of the `count` images of a cell: backbone → what its probe sees in it.
 
     Raises:
         FileError: if the cell's file is missing, or of another number of images.
     """
     path = cell.seen
-    targets = below(path, read_of(path, cell), "targets")
+    targets = below(path, results.read(path, cell), "targets")
     if not isinstance(targets, dict) or not targets:
         raise DamagedFileError(path, "is damaged: it names no backbone")
     for images in targets.values():

@@ -135,7 +135,7 @@ def write_gallery(results: Results, params: Params, pictures: Pictures) -> dict[
 def _entries(results: Results, run: Run, pictures: Pictures) -> list[dict[str, Any]]:
     cell = results.layout.cell(run.dataset, run.backbone, run.variant)
     near = results.neighbors(run.dataset, run.backbone, run.variant)
-    seen = seen_in(cell, len(near))
+    seen = seen_in(results, cell, len(near))
     return [
         {
             "picture": pictures.copy(cell.distilled / entry["picture"]),

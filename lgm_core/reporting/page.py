@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lgm_core.foundation.belonging import read_of
 from lgm_core.foundation.errors import MissingFileError
 from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.store import replacing_folder, write_json, write_text
@@ -108,7 +107,7 @@ class _Report:
         source = self._source(run)
         if source is None:
             return ""
-        content = {**read_of(source, self._cell(run)), "run": self._measured(run)}
+        content = {**self.results.read(source, self._cell(run)), "run": self._measured(run)}
         if run.verb == "probe":
             content["distilled"] = self.results.distilled(run.dataset, run.backbone, run.variant)
         write_json(self.folder / "cells" / source.relative_to(self.layout.results), content)

@@ -100,3 +100,33 @@ def read_picture(path: Path) -> Image.Image:
         raise MissingFileError(path) from None
     except Exception as error:  # decoders raise whatever broken bytes lead them to
         raise DamagedFileError(path, f"is damaged ({error})") from error
+
+
+class Origins:
+    """What result files say that they were made from: all that is shown together has to agree.
+
+    Args:
+        results: folder of all results of a suite.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self._known: dict[str, tuple[object, Path]] = {}
+
+    def note(self, path: Path, made: Any) -> None:
+        """Take note of what a file was made from.
+
+        Args:
+            path: the file.
+            made: address → fingerprint, as it says.
+
+        Raises:
+            FileError: if a file that was noted before was made from something else of that address.
+        """
+        if not isinstance(made, dict):
+            raise DamagedFileError(path, f"is damaged: {made!r:.40} stands where its origins should")
+        for address, content in made.items():
+            known, first = self._known.setdefault(address, (content, path))
+            if known != content:
+                other = first.relative_to(self.results) if first.is_relative_to(self.results) else first
+                raise StaleFileError(path, f"and {other} are of different {address}: one of them is older")

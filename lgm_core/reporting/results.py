@@ -9,11 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lgm_core.foundation.belonging import read_of
+from lgm_core.foundation.belonging import INPUTS, address, check_of, read_of
 from lgm_core.foundation.errors import DamagedFileError, MissingFileError
 from lgm_core.foundation.layout import BASE, Cell, Layout
 from lgm_core.foundation.store import read_tensors
 from lgm_core.reporting.reading import (
+    Origins,
     below,
     number,
     number_sets,
@@ -24,6 +25,7 @@ from lgm_core.reporting.reading import (
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
 DISTILLED = "distilled"
 _SPLITS = ("train", "test")
@@ -103,6 +105,7 @@ class Results:
     def __init__(self, layout: Layout, class_titles: Mapping[str, str] | None = None) -> None:
         self.layout = layout
         self.class_titles = class_titles or {}
+        self._origins = Origins(layout.results)
 
     def class_title(self, name: str) -> str:
         """What a class is called in print."""
@@ -120,7 +123,7 @@ class Results:
     ) -> Value:
         """What `target` reaches with what `source` distilled, or with real images chosen by `source`."""
         cell = self.layout.cell(dataset, source, variant)
-        found = _found(cell.probe, cell, "targets", target, training_set, measure)
+        found = self._found(cell.probe, cell, "targets", target, training_set, measure)
         return summarize_sets(number_sets(cell.probe, found), cell.probe)
 
     def judged(
@@ -128,25 +131,25 @@ class Results:
     ) -> Value:
         """What `target` reaches with a training set that is judged beside what `source` distilled."""
         cell = self.layout.cell(dataset, source)
-        found = _found(cell.judged, cell, "targets", target, training_set, measure)
+        found = self._found(cell.judged, cell, "targets", target, training_set, measure)
         return summarize_sets(number_sets(cell.judged, found), cell.judged)
 
     def png_bytes(self, dataset: str, source: str, training_set: str) -> float:
         """Bytes of a training set that is judged, as PNG files; the mean where there are several."""
         cell = self.layout.cell(dataset, source)
-        found = numbers(cell.judged, _found(cell.judged, cell, "png_bytes", training_set))
+        found = numbers(cell.judged, self._found(cell.judged, cell, "png_bytes", training_set))
         return math.fsum(found) / len(found)
 
     def judged_probe_seconds(self, dataset: str, source: str) -> float:
         """Seconds of one probe on such a set, with the features of its views."""
         cell = self.layout.cell(dataset, source)
-        return number(cell.judged, _found(cell.judged, cell, "seconds", "probe"))
+        return number(cell.judged, self._found(cell.judged, cell, "seconds", "probe"))
 
     def measured(self, verb: str, dataset: str, source: str, variant: str = BASE) -> dict[str, Any]:
         """Seconds, peak memory and device of the run that made a cell, and seconds of its parts."""
         cell = self.layout.cell(dataset, source, variant)
         path = cell.run(verb)
-        found = _read_of(path, cell)
+        found = self.read(path, cell)
         for key in ("seconds", "peak_memory_mib"):
             number(path, below(path, found, key))
         if not isinstance(below(path, found, "device"), str):
@@ -157,7 +160,7 @@ class Results:
         """Seconds of the run that made a cell, or of a part of it by name."""
         cell = self.layout.cell(dataset, source, variant)
         path = cell.run(verb)
-        return number(path, _found(path, cell, *(("parts", *part) if part else ("seconds",))))
+        return number(path, self._found(path, cell, *(("parts", *part) if part else ("seconds",))))
 
     def full_probe_seconds(self, dataset: str, backbone: str) -> float:
         """Seconds of one probe on all images, without the features of their views."""
@@ -170,25 +173,25 @@ class Results:
     def has_real_sets(self, dataset: str, source: str, variant: str) -> bool:
         """Whether a variant's probe saw real selections beside its distilled set."""
         cell = self.layout.cell(dataset, source, variant)
-        targets = _mapping(cell.probe, cell, "targets")
+        targets = self._mapping(cell.probe, cell, "targets")
         return all(isinstance(sets, dict) and "random" in sets for sets in targets.values())
 
     def full(self, dataset: str, backbone: str, measure: str = "top1") -> Value:
         """What a probe on all training images reaches."""
         cell = self.layout.cell(dataset, backbone)
         path = cell.baselines
-        return summarize(numbers(path, _found(path, cell, "full", measure)), path)
+        return summarize(numbers(path, self._found(path, cell, "full", measure)), path)
 
     def ceiling(self, dataset: str, backbone: str, *keys: str) -> Value:
         """A closed-form or constant baseline: `nearest_class_mean`, `ridge`, or `majority` and a measure."""
         cell = self.layout.cell(dataset, backbone)
         path = cell.baselines
-        return Value(number(path, _found(path, cell, *keys)), origin=path)
+        return Value(number(path, self._found(path, cell, *keys)), origin=path)
 
     def image_count(self, dataset: str, backbone: str) -> int:
         """How many training images there are."""
         cell = self.layout.cell(dataset, backbone)
-        return int(number(cell.baselines, _found(cell.baselines, cell, "images")))
+        return int(number(cell.baselines, self._found(cell.baselines, cell, "images")))
 
     def best_of_all_images(self, dataset: str, backbone: str) -> Value:
         """The better of the full probe and of ridge, which shares are taken of."""
@@ -202,41 +205,42 @@ class Results:
         """Mutual k-NN of two backbones, in [0, 1]."""
         cell = self.layout.cell(dataset)
         path = cell.alignment
-        return Value(number(path, _found(path, cell, "matrix", a, b)), digits=3, origin=path)
+        return Value(number(path, self._found(path, cell, "matrix", a, b)), digits=3, origin=path)
 
     def alignment_facts(self, dataset: str) -> dict[str, Any]:
         """`neighbors`, `samples` and `chance` of a data set's alignment."""
         cell = self.layout.cell(dataset)
         path = cell.alignment
-        return {key: number(path, _found(path, cell, key)) for key in ("neighbors", "samples", "chance")}
+        return {key: number(path, self._found(path, cell, key)) for key in ("neighbors", "samples", "chance")}
 
     def distilled(self, dataset: str, source: str, variant: str = BASE) -> dict[str, Any]:
         """Settings, class names and names of the pictures of a distilled set."""
         cell = self.layout.cell(dataset, source, variant)
         path = cell.distilled / "settings.json"
-        found = _read_of(path, cell)
+        found = self.read(path, cell)
         classes, pictures = words(path, below(path, found, "classes")), below(path, found, "pictures")
         for picture in words(path, pictures):
             picture_name(path, picture)
         if len(pictures) % len(classes):
             raise DamagedFileError(path, f"is damaged: {len(pictures)} pictures of {len(classes)} classes")
+        self._origins.note(path, {address(cell, cell.distilled): below(path, found, "content")})
         return found
 
     def method(self, dataset: str, source: str, variant: str = BASE) -> dict[str, Any]:
         """The method's settings that a set was distilled with."""
         cell = self.layout.cell(dataset, source, variant)
         path = cell.distilled / "settings.json"
-        found = _mapping(path, cell, "method")
-        for key in ("aug_rounds", "steps", "ipc"):
-            if key in found:
-                number(path, found[key])
+        found = self._mapping(path, cell, "method")
+        for key in ("aug_rounds", "steps", "ipc", "head_bank"):
+            number(path, below(path, found, key))
+        words(path, [below(path, found, "objective")])
         return found
 
     def neighbors(self, dataset: str, source: str, variant: str = BASE) -> list[dict[str, Any]]:
         """Picture, name and similarity of the real image nearest to each distilled one."""
         cell = self.layout.cell(dataset, source, variant)
         path = cell.neighbors / "neighbors.json"
-        entries = _found(path, cell, "neighbors")
+        entries = self._found(path, cell, "neighbors")
         if not isinstance(entries, list) or not entries:
             raise DamagedFileError(path, "is damaged: it lists no images")
         for entry in entries:
@@ -247,12 +251,14 @@ class Results:
 
     def distilled_features(self, dataset: str, source: str) -> tuple[np.ndarray, np.ndarray]:
         """Features [k, F] of the distilled images under the backbone that distilled them, and labels [k]."""
-        tensors, _ = read_tensors(self.layout.cell(dataset, source).neighbors / "features.safetensors")
+        cell = self.layout.cell(dataset, source)
+        tensors, _ = self._tensors(cell.neighbors / "features.safetensors", cell)
         return tensors["features"].double().numpy(), tensors["labels"].numpy()
 
     def training_features(self, dataset: str, source: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         """Features [N, F] of the training images' centre views, labels [N] and class names."""
-        tensors, facts = read_tensors(self.layout.cell(dataset, source).features / "train.safetensors")
+        cell = self.layout.cell(dataset, source)
+        tensors, facts = self._tensors(cell.features / "train.safetensors", cell)
         return tensors["features"].double().numpy(), tensors["labels"].numpy(), tuple(facts["classes"])
 
     def samples(self, dataset: str, source: str) -> dict[str, dict[str, list[Path]]]:
@@ -265,7 +271,7 @@ class Results:
                 name: [
                     folder / picture_name(path, one) for one in (words(path, pictures) if pictures else ())
                 ]
-                for name, pictures in _mapping(path, cell, split).items()
+                for name, pictures in self._mapping(path, cell, split).items()
             }
             for split in _SPLITS
         }
@@ -275,7 +281,7 @@ class Results:
         cell = self.layout.cell(dataset, source)
         folder = cell.features / "samples"
         path = folder / "samples.json"
-        found = _mapping(path, cell, "mean")
+        found = self._mapping(path, cell, "mean")
         return {name: folder / picture_name(path, picture) for name, picture in found.items()}
 
     def by_class(self, dataset: str, source: str, variant: str = BASE) -> dict[str, list[float | None]]:
@@ -284,7 +290,7 @@ class Results:
         path = cell.probe
         found = {
             target: below(path, sets, DISTILLED, "by_class")
-            for target, sets in _mapping(path, cell, "targets").items()
+            for target, sets in self._mapping(path, cell, "targets").items()
         }
         for sets in found.values():
             if not isinstance(sets, list) or not sets or not isinstance(sets[0], list):
@@ -295,6 +301,7 @@ class Results:
 
     def history(self, dataset: str, source: str, variant: str = BASE) -> list[float]:
         """Loss before every step."""
+        self.distilled(dataset, source, variant)
         path = self.layout.cell(dataset, source, variant).distilled / "history.csv"
         if not path.is_file():
             raise MissingFileError(path)
@@ -304,27 +311,38 @@ class Results:
         except (OSError, ValueError, IndexError) as error:
             raise DamagedFileError(path, f"is damaged ({error})") from error
 
+    def read(self, path: Path, cell: Cell) -> dict[str, Any]:
+        """The JSON of a cell, read once for as long as nobody writes the file.
 
-def _mapping(path: Path, cell: Cell, *keys: str) -> dict[str, Any]:
-    """A mapping that a cell's JSON holds below some keys."""
-    found = _found(path, cell, *keys)
-    if not isinstance(found, dict):
-        raise DamagedFileError(path, f"is damaged: {found!r:.40} stands below {' / '.join(keys)}")
-    return found
+        Raises:
+            FileError: if it is missing or damaged, of another cell, or made from something else than other
+                files that were read.
+        """
+        try:
+            now = path.stat()
+            content = _read_once(path, cell, (now.st_ino, now.st_mtime_ns, now.st_size))
+        except OSError:
+            content = read_of(path, cell)
+        self._origins.note(path, content.get(INPUTS, {}))
+        return content
 
+    def _tensors(self, path: Path, cell: Cell) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors of a cell and what their file says."""
+        tensors, facts = read_tensors(path)
+        check_of(path, facts, cell)
+        self._origins.note(path, facts.get(INPUTS, {}))
+        return tensors, facts
 
-def _found(path: Path, cell: Cell, *keys: str) -> Any:
-    """What a cell's JSON holds below some keys."""
-    return below(path, _read_of(path, cell), *keys)
+    def _mapping(self, path: Path, cell: Cell, *keys: str) -> dict[str, Any]:
+        """A mapping that a cell's JSON holds below some keys."""
+        found = self._found(path, cell, *keys)
+        if not isinstance(found, dict):
+            raise DamagedFileError(path, f"is damaged: {found!r:.40} stands below {' / '.join(keys)}")
+        return found
 
-
-def _read_of(path: Path, cell: Cell) -> dict[str, Any]:
-    """:func:`read_of`, once for as long as nobody writes the file: a table asks the same one often."""
-    try:
-        found = path.stat()
-    except OSError:
-        return read_of(path, cell)
-    return _read_once(path, cell, (found.st_ino, found.st_mtime_ns, found.st_size))
+    def _found(self, path: Path, cell: Cell, *keys: str) -> Any:
+        """What a cell's JSON holds below some keys."""
+        return below(path, self.read(path, cell), *keys)
 
 
 @lru_cache(maxsize=256)

@@ -96,22 +96,24 @@ def test_the_head_is_the_full_probe_of_the_first_seed(
     found, head = evaluate_full(cache, short_probe(full_epochs=3, learning_rate=0.2, seeds=3), seed=0)
     right = (predict(head[None], cache.test)[0] == cache.test_labels).double().mean().item() * 100
     assert right == pytest.approx(found["full"]["top1"][0])
-    save_head(tmp_path / "head.safetensors", head, cache.classes)
-    assert torch.equal(load_head(tmp_path / "head.safetensors", cache.classes, 3), head)
+    save_head(tmp_path / "head.safetensors", head, cache.classes, {"dataset": "pets"})
+    kept, facts = load_head(tmp_path / "head.safetensors", cache.classes, 3)
+    assert torch.equal(kept, head)
+    assert facts["dataset"] == "pets"
 
 
 def test_a_head_of_other_classes_or_features_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "head.safetensors"
     with pytest.raises(MissingFileError):
         load_head(path, NAMES, 3)
-    save_head(path, HEAD, NAMES)
+    save_head(path, HEAD, NAMES, {})
     for classes, width in ((("red", "blue", "green"), 3), (NAMES[:2], 3), (NAMES, 4)):
         with pytest.raises(StaleFileError, match="3 classes and 3 features"):
             load_head(path, classes, width)
     write_tensors(path, {"something": HEAD}, {"classes": list(NAMES)})
     with pytest.raises(DamagedFileError, match="holds no head"):
         load_head(path, NAMES, 3)
-    save_head(path, HEAD, NAMES)
+    save_head(path, HEAD, NAMES, {})
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(DamagedFileError, match="is damaged"):
         load_head(path, NAMES, 3)

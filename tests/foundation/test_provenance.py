@@ -12,6 +12,8 @@ import timm
 import torch
 
 import lgm_core
+from lgm_core.foundation.belonging import check_of
+from lgm_core.foundation.layout import Cell
 from lgm_core.foundation.provenance import Measurement, settings_of, versions
 from lgm_core.foundation.store import fingerprint, read_json
 from lgm_core.settings.method import MethodSettings
@@ -38,9 +40,11 @@ def test_settings_are_plain_values_of_the_named_fields_alone(method: Callable[..
 def test_a_run_is_measured_from_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 103.456])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    Measurement("cpu").write(tmp_path / "run.json")
-    measured = read_json(tmp_path / "run.json")
-    assert measured.keys() == {"seconds", "peak_memory_mib", "device"}
+    cell = Cell(tmp_path / "pets", "vit", "rounds/one")
+    Measurement("cpu").write(cell, "probe")
+    measured = read_json(cell.run("probe"))
+    assert measured.keys() == {"dataset", "source", "variant", "seconds", "peak_memory_mib", "device"}
+    check_of(cell.run("probe"), measured, cell)
     assert (measured["seconds"], measured["device"]) == (3.46, "cpu")
     assert 50 < measured["peak_memory_mib"] < 10**6
 
@@ -53,13 +57,15 @@ def test_parts_of_a_run_are_noted_for_one_of_several_equal_things(
     measurement = Measurement("cpu")
     with measurement.part("probe", 4):
         pass
-    measurement.write(tmp_path / "run.json")
-    assert read_json(tmp_path / "run.json")["parts"] == {"probe": 0.75}
+    cell = Cell(tmp_path / "pets", "vit")
+    measurement.write(cell, "probe")
+    assert read_json(cell.run("probe"))["parts"] == {"probe": 0.75}
 
 
 def test_a_time_that_was_measured_elsewhere_goes_before(tmp_path: Path) -> None:
-    Measurement(torch.device("cpu")).write(tmp_path / "run.json", seconds=12.0)
-    assert read_json(tmp_path / "run.json")["seconds"] == 12
+    cell = Cell(tmp_path / "pets", "vit")
+    Measurement(torch.device("cpu")).write(cell, "distill", seconds=12.0)
+    assert read_json(cell.run("distill"))["seconds"] == 12
 
 
 def test_the_peak_of_memory_is_in_the_same_unit_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:

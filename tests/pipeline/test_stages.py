@@ -272,6 +272,29 @@ def test_a_cell_made_without_a_later_backbone_names_the_stage_to_run(project: di
     assert explained(caught.value).endswith(f"Make it again with: dvc repro -f probe@{DATASET}-vit")
 
 
+def test_what_was_made_from_other_features_is_refused(project: dict[str, Any]) -> None:
+    """Stages that run by hand, one of them forgotten: no accuracy of one thing stands for another."""
+    project["augment"] = "none"
+    write_settings(project)
+    run("features", DATASET, "conv")
+    before = snapshot()
+    for verb, stale in (("probe", "distill"), ("distill", ""), ("probe", "baselines"), ("baselines", "")):
+        if not stale:
+            run(verb, DATASET, "conv")
+            before = snapshot()
+            continue
+        with pytest.raises(InputError, match=f"was not made from {DATASET}/features/conv") as caught:
+            run(verb, DATASET, "conv")
+        assert explained(caught.value).endswith(f"dvc repro -f {stale}@{DATASET}-conv")
+        assert snapshot() == before
+    run("probe", DATASET, "conv")
+    # The other backbone's set was probed on the features that were there before.
+    with pytest.raises(InputError, match=f"different {DATASET}/features/conv"):
+        run("tables", "table2")
+    run("probe", DATASET, "vit")
+    run("tables", "table2")
+
+
 def test_the_same_settings_distil_the_same_bytes(project: dict[str, Any]) -> None:
     images = CELL(DATASET, "conv").distilled / "images.safetensors"
     first = images.read_bytes()

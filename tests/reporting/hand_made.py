@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
-from lgm_core.foundation.layout import Layout
+from lgm_core.foundation.belonging import named
+from lgm_core.foundation.layout import Cell, Layout
 from lgm_core.foundation.store import write_json
 from lgm_core.reporting.alignment_blocks import alignment_told
 from lgm_core.reporting.blocks import Compared
@@ -44,6 +46,11 @@ ALIGNMENT = {
 ALIGNED_WITH = {"neighbors": 2, "samples": 1001, "chance": 0.002}
 
 
+def write_of(cell: Cell, place: str | Path, content: dict[str, Any]) -> None:
+    """Write a cell's JSON, by its name or path, as its stage does: it says what it is of."""
+    write_json(getattr(cell, place) if isinstance(place, str) else place, named(cell) | content)
+
+
 def sets(distilled: list[float], **real: list[float]) -> dict[str, Any]:
     """What one backbone reaches with each training set, as a probe's result holds it."""
     return {
@@ -69,10 +76,14 @@ def write_two(layout: Layout) -> None:
                 target: sets([value - less for value in values], **(REAL if target == source else CHOSEN))
                 for target, values in targets.items()
             }
-            write_json(layout.cell(dataset, source).probe, {"source": source, "targets": found})
+            write_of(
+                layout.cell(dataset, source),
+                "probe",
+                {"source": source, "targets": found},
+            )
         for source, full in (("a", baselines([94.0 - less, 95.0 - less, 96.0 - less], ridge=91.0)),
                              ("b", baselines([80.0 - less] * 3, ridge=71.5))):  # fmt: skip
-            write_json(layout.cell(dataset, source).baselines, full)
+            write_of(layout.cell(dataset, source), "baselines", full)
 
 
 def runs(top1: list[float], *, groups: bool = False) -> dict[str, list[float]]:
@@ -106,14 +117,18 @@ def write_three(layout: Layout) -> None:
     for dataset, groups in (("pets", False), ("biased", True)):
         for name in MODELS:
             cell = layout.cell(dataset, name)
-            write_json(cell.probe, probed(name, 0, groups=groups))
+            write_of(cell, "probe", probed(name, 0, groups=groups))
             majority = {"top1": 70.0} | ({"balanced": 50.0, "worst_group": 0.0} if groups else {})
             ceilings = {"nearest_class_mean": 60.0, "ridge": 65.0, "majority": majority}
-            write_json(cell.baselines, {"full": runs([88.0, 90.0, 92.0], groups=groups), **ceilings})
-        write_json(layout.cell(dataset).alignment, {"matrix": ALIGNMENT, **ALIGNED_WITH})
+            write_of(cell, "baselines", {"full": runs([88.0, 90.0, 92.0], groups=groups), **ceilings})
+        write_of(layout.cell(dataset), "alignment", {"matrix": ALIGNMENT, **ALIGNED_WITH})
     for number, variant in enumerate(VARIANTS, start=1):
         for name in MODELS:
-            write_json(layout.cell("pets", name, f"ablation/{variant}").probe, probed(name, 10.0 * number))
+            write_of(
+                layout.cell("pets", name, f"ablation/{variant}"),
+                "probe",
+                probed(name, 10.0 * number),
+            )
 
 
 def write_papers(layout: Layout) -> None:
@@ -127,10 +142,10 @@ def write_papers(layout: Layout) -> None:
             }
             targets[source]["random"] = one_set([30.0])
             cell = layout.cell(dataset, source)
-            write_json(cell.probe, {"targets": targets})
-            write_json(cell.baselines, {**baselines([90.0]), "nearest_class_mean": 1.0, "ridge": 1.0})
+            write_of(cell, "probe", {"targets": targets})
+            write_of(cell, "baselines", {**baselines([90.0]), "nearest_class_mean": 1.0, "ridge": 1.0})
         matrix = {a: dict.fromkeys(PAPER_BACKBONES, 0.25) for a in PAPER_BACKBONES}
-        write_json(layout.cell(dataset).alignment, {"matrix": matrix, **ALIGNED_WITH})
+        write_of(layout.cell(dataset), "alignment", {"matrix": matrix, **ALIGNED_WITH})
 
 
 def shown_settings(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from reporting.hand_made import MODELS, VARIANTS, probed
+from reporting.hand_made import MODELS, VARIANTS, probed, write_of
 
-from lgm_core.foundation.store import write_json
 from lgm_core.reporting.alignment_blocks import (
     alignment_told,
     matrix_blocks,
@@ -62,7 +61,7 @@ def test_matrices_tint_a_row_from_its_lowest_to_its_highest(three: Results) -> N
 def test_a_model_that_recognises_none_of_its_own_images_leaves_its_column_empty(three: Results) -> None:
     found = probed("c", 0)
     found["targets"]["c"]["distilled"]["nearest_neighbor"] = [[0.0]]
-    write_json(three.layout.cell("pets", "c").probe, found)
+    write_of(three.layout.cell("pets", "c"), "probe", found)
     _, transfer, *_, correlations, _ = matrix_blocks(three, "pets", THREE)
     assert set(transfer.cells["a"]) == {"a", "b"}
     assert correlations.cells["overall"]["pairs"].mean == 4

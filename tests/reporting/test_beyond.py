@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reporting.hand_made import one_set
+from reporting.hand_made import one_set, write_of
 
 from lgm_core.foundation.layout import Layout
-from lgm_core.foundation.store import write_json
 from lgm_core.reporting.blocks import Compared
 from lgm_core.reporting.curve_figures import ipc_data, ipc_series, seconds_data
 from lgm_core.reporting.judges import judge_blocks
@@ -52,10 +51,10 @@ def write(layout: Layout) -> Write:
             found = {"top1": [[value - 2.0], [value + 2.0]], "nearest_neighbor": [[0.0], [0.0]]}
             targets[net] = {"distilled": found}
             targets[net] |= {name: one_set([there]) for name, there in (real or {}).items()}
-        write_json(cell.probe, {"targets": targets})
-        write_json(cell.run("distill"), {"seconds": seconds})
+        write_of(cell, "probe", {"targets": targets})
+        write_of(cell, cell.run("distill"), {"seconds": seconds})
         told = {"steps": 300, "aug_rounds": 4, "objective": "gradient", "head_bank": 0, "ipc": 1}
-        write_json(cell.distilled / "settings.json", {"method": {**told, **(method or {})}})
+        write_of(cell, cell.distilled / "settings.json", {"method": {**told, **(method or {})}})
 
     return make
 
@@ -117,7 +116,7 @@ def test_one_distillation_has_no_error(layout: Layout, universal: Results) -> No
     for source in (*NETS, "all", "without_c"):
         cell = layout.cell("pets", source)
         found = {net: {"distilled": one_set([50.0])} for net in NETS}
-        write_json(cell.probe, {"targets": found})
+        write_of(cell, "probe", {"targets": found})
     told = universal_told(universal, "pets", replace(COMPARED, variants=(), distillations=1))
     assert told.count("one distillation, error unknown") == 2
 
@@ -165,8 +164,12 @@ def test_the_judges_by_hand(layout: Layout, write: Write) -> None:
     }
     targets["a"]["prototypes"] = one_set([75.0])
     facts = {"png_bytes": {name: [2048, 4096] for name in names}, "seconds": {"probe": 0.5}}
-    write_json(layout.cell("pets", "a").judged, {"targets": targets, **facts})
-    write_json(layout.cell("pets", "a").baselines, {"full": {"top1": [80.0]}, "ridge": 87.5})
+    write_of(layout.cell("pets", "a"), "judged", {"targets": targets, **facts})
+    write_of(
+        layout.cell("pets", "a"),
+        "baselines",
+        {"full": {"top1": [80.0]}, "ridge": 87.5},
+    )
     (block,) = judge_blocks(Results(layout), "pets", replace(COMPARED, sources=("a",)))
     row = {name: value.mean for name, value in block.cells["distilled"].items()}
     alpha = (40.0 - 10.0) / 200
@@ -228,7 +231,7 @@ def test_images_per_class_by_hand(layout: Layout, write: Write, drawn: Params) -
     ):
         write("a", f"ipc/{name}", values, real=real)
     for net, full in zip(NETS, (80.0, 70.0, 60.0), strict=True):
-        write_json(layout.cell("pets", net).baselines, {"full": {"top1": [full]}})
+        write_of(layout.cell("pets", net), "baselines", {"full": {"top1": [full]}})
     results = Results(layout)
     own, others = ipc_series(results, drawn, "pets", "a").items()
     assert own[0] == "pets: a, which distils"

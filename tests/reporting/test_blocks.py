@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from reporting.hand_made import MODELS, VARIANTS, baselines, sets
+from reporting.hand_made import MODELS, VARIANTS, baselines, sets, write_of
 
 from lgm_core.foundation.errors import InputError
-from lgm_core.foundation.store import write_json
 from lgm_core.reporting.alignment_blocks import pair_blocks
 from lgm_core.reporting.blocks import (
     Block,
@@ -47,7 +46,7 @@ def test_the_lead_is_over_the_best_real_set_with_the_error_of_the_difference(two
     assert (pets.cells["lead"]["a"].mean, pets.cells["lead"]["b"].mean) == (0.0, -23.0)
     assert pets.cells["lead"]["a"].std == pytest.approx(5 / 3**0.5)
     found = sets([80.0, 81.0, 82.0], centroids=[70.0, 72.0, 74.0], neighbors=[60.0], random=[1.0, 2.0])
-    write_json(two.layout.cell("pets", "a").probe, {"targets": {"a": found}})
+    write_of(two.layout.cell("pets", "a"), "probe", {"targets": {"a": found}})
     (alone,) = same_model_blocks(two, "pets", Compared(("a",)))
     assert alone.cells["lead"]["a"].mean == 9.0
     assert alone.cells["lead"]["a"].std == pytest.approx((1 / 3 + 4 / 3) ** 0.5)
@@ -126,20 +125,24 @@ def test_cross_model_shares_are_of_the_better_of_the_full_probe_and_ridge(two: R
     assert block.shares["a"] == pytest.approx({"a": 100 * 85 / 95, "b": 50.0, "average": 100 * 62.5 / 87.5})
     assert set(block.shares) == {"a", "b", "centroids/a", "centroids/b", "random"}
     assert block.tints["a"] == pytest.approx({"a": 85 / 95, "b": 0.5, "average": 62.5 / 87.5})
-    write_json(two.layout.cell("pets", "a").baselines, baselines([94.0, 96.0], ridge=97.0))
+    write_of(
+        two.layout.cell("pets", "a"),
+        "baselines",
+        baselines([94.0, 96.0], ridge=97.0),
+    )
     (block,) = cross_model_blocks(two, "pets", TWO)
     assert block.shares["a"]["a"] == pytest.approx(100 * 85 / 97)
 
 
 def test_of_an_accuracy_of_zero_there_is_no_share(two: Results) -> None:
-    write_json(two.layout.cell("pets", "a").baselines, baselines([0.0], ridge=0.0))
+    write_of(two.layout.cell("pets", "a"), "baselines", baselines([0.0], ridge=0.0))
     (block,) = cross_model_blocks(two, "pets", TWO)
     assert "a" not in block.shares["a"]
     assert block.shares["a"]["b"] == 50.0
 
 
 def test_a_share_of_more_than_everything_is_tinted_as_everything(two: Results) -> None:
-    write_json(two.layout.cell("pets", "a").baselines, baselines([50.0], ridge=40.0))
+    write_of(two.layout.cell("pets", "a"), "baselines", baselines([50.0], ridge=40.0))
     (block,) = cross_model_blocks(two, "pets", TWO)
     assert block.shares["a"]["a"] == 170.0
     assert block.tints["a"]["a"] == 1

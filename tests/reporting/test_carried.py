@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from reporting.hand_made import sets
+from reporting.hand_made import sets, write_of
 
-from lgm_core.foundation.store import write_json
 from lgm_core.reporting.blocks import Compared
 from lgm_core.reporting.carried import carried_blocks, carried_told, cross_model_table, rivals
 from lgm_core.reporting.results import Results
@@ -20,8 +19,16 @@ def known(two: Results) -> Results:
     own_b = sets([70.0], centroids=[40.0, 42.0], neighbors=[1.0], random=[10.0, 14.0])
     a_on_b = sets([50.0, 51.0, 52.0], centroids=[45.0], neighbors=[1.0], random=[0.0])
     b_on_a = sets([26.0, 27.0, 28.0], centroids=[27.0], neighbors=[1.0], random=[0.0])
-    write_json(two.layout.cell("pets", "a").probe, {"targets": {"a": own_a, "b": a_on_b}})
-    write_json(two.layout.cell("pets", "b").probe, {"targets": {"b": own_b, "a": b_on_a}})
+    write_of(
+        two.layout.cell("pets", "a"),
+        "probe",
+        {"targets": {"a": own_a, "b": a_on_b}},
+    )
+    write_of(
+        two.layout.cell("pets", "b"),
+        "probe",
+        {"targets": {"b": own_b, "a": b_on_a}},
+    )
     return two
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from reporting.whole_report import CAPTIONS
 
+from lgm_core.foundation.belonging import INPUTS
 from lgm_core.foundation.errors import DamagedFileError, FileError, InputError, StaleFileError
 from lgm_core.foundation.store import read_json, write_json
 from lgm_core.reporting.figures import FIGURES, draw_figure, plotted_data
@@ -104,11 +105,11 @@ def read_page(results: Results, settings: Params) -> None:
         ("probe", {"dataset": "pets", "source": "b", "variant": ""}, "source 'b'"),
         ("probe", {"dataset": "pets", "source": "a", "variant": "rounds/one"}, "variant 'rounds/one'"),
         ("seen", {"dataset": "pets", "source": "b", "variant": ""}, "source 'b'"),
-        ("baselines", {"dataset": "pets", "backbone": "b"}, "backbone 'b'"),
+        ("baselines", {"dataset": "pets", "source": "b"}, "source 'b'"),
         ("alignment", {"dataset": "biased"}, "dataset 'biased'"),
         ("judged", {"dataset": "pets", "source": "both"}, "source 'both'"),
         ("neighbors", {"dataset": "pets", "source": "b", "variant": ""}, "source 'b'"),
-        ("settings", {"dataset": "pets", "backbone": "a", "replicate": 1}, "replicate 1"),
+        ("settings", {"dataset": "pets", "source": "a", "replicate": 1}, "replicate 1"),
     ],
 )
 def test_a_file_of_another_cell_is_refused(
@@ -121,16 +122,61 @@ def test_a_file_of_another_cell_is_refused(
     assert caught.value.path == path
 
 
-def test_swapped_probes_are_noticed(own_whole: Results, settings: Params, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kind", ["probe", "seen", "baselines", "alignment", "judged", "neighbors", "settings"]
+)
+@pytest.mark.parametrize("key", ["dataset", "source", "variant"])
+def test_a_file_that_does_not_say_what_it_is_of_is_refused(
+    own_whole: Results, settings: Params, tmp_path: Path, kind: str, key: str
+) -> None:
+    path = place_of(own_whole, kind, "" if kind == "alignment" else "a", "")
+    write_json(path, {name: value for name, value in read_json(path).items() if name != key})
+    with pytest.raises(StaleFileError, match=f"does not say of which {key} it is") as caught:
+        everything(own_whole, settings, tmp_path / "report")
+    assert caught.value.path == path
+
+
+def test_swapped_probes_are_noticed(own_whole: Results, settings: Params) -> None:
     paths = [own_whole.layout.cell("pets", source).probe for source in ("a", "b")]
-    for path, source in zip(paths, ("a", "b"), strict=True):
-        write_json(path, read_json(path) | {"dataset": "pets", "source": source, "variant": ""})
-    everything(own_whole, settings, tmp_path / "report")
     first = paths[0].read_bytes()
     shutil.copyfile(paths[1], paths[0])
     paths[1].write_bytes(first)
     with pytest.raises(StaleFileError, match="source 'b'"):
         assemble("table1", own_whole, settings, CAPTIONS)
+
+
+# Files made from something else
+
+
+def _add(path: Path, inputs: dict[str, str]) -> None:
+    write_json(path, read_json(path) | {INPUTS: inputs})
+
+
+@pytest.mark.parametrize("kind", ["probe", "seen", "neighbors", "judged"])
+def test_what_was_made_from_another_distilled_set_is_refused(
+    own_whole: Results, settings: Params, tmp_path: Path, kind: str
+) -> None:
+    """Distilled again without the pipeline: the accuracies of the set before are not its own."""
+    path = place_of(own_whole, kind, "a", "")
+    _add(path, {"pets/distilled/a": "c"})
+    everything(own_whole, settings, tmp_path / "report")
+    _add(path, {"pets/distilled/a": "older"})
+    with pytest.raises(StaleFileError, match="pets/distilled/a: one of them is older"):
+        everything(Results(own_whole.layout), settings, tmp_path / "report")
+
+
+def test_a_table_of_results_from_different_features_is_refused(own_whole: Results, settings: Params) -> None:
+    cell = own_whole.layout.cell("pets", "b")
+    _add(cell.probe, {"pets/features/b": "new", "pets/distilled/b": "c"})
+    _add(cell.baselines, {"pets/features/b": "new"})
+    assemble("table1", own_whole, settings, CAPTIONS)
+    _add(cell.baselines, {"pets/features/b": "old"})
+    with pytest.raises(StaleFileError, match="pets/features/b: one of them is older") as caught:
+        assemble("table1", Results(own_whole.layout), settings, CAPTIONS)
+    assert caught.value.path in (cell.baselines, cell.probe)
+    _add(cell.baselines, [])  # type: ignore[arg-type]
+    with pytest.raises(DamagedFileError, match="origins"):
+        assemble("table1", Results(own_whole.layout), settings, CAPTIONS)
 
 
 # Damage

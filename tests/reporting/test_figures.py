@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from reporting.hand_made import shown_settings
+from reporting.hand_made import shown_settings, write_of
 from reporting.whole_report import CAPTIONS, CLASSES, whole_settings
 from ruamel.yaml import YAML
 
 from lgm_core.foundation.errors import InputError, KeyFaultError, MissingFileError, SettingError
 from lgm_core.foundation.layout import Layout
-from lgm_core.foundation.store import write_json
 from lgm_core.reporting.curve_figures import rounds_series
 from lgm_core.reporting.figures import (
     FIGURES,
@@ -154,9 +153,10 @@ def test_figure3_has_the_papers_lines_dashed_where_data_set_and_models_are_its(
     papers: Results, suite: dict[str, Any]
 ) -> None:
     settings = shown_settings(suite, "imagenet100", "imagenet1k", PAPER_BACKBONES)
+    told = {"steps": 300, "ipc": 1, "head_bank": 0, "objective": "gradient"}
     for dataset, source in (("imagenet100", "dinov2"), ("imagenet100", "clip"), ("cub", "dinov2")):
-        place = papers.layout.cell(dataset, source).distilled / "settings.json"
-        write_json(place, {"method": {"aug_rounds": 10}})
+        cell = papers.layout.cell(dataset, source)
+        write_of(cell, cell.distilled / "settings.json", {"method": {**told, "aug_rounds": 10}})
     lines = rounds_series(papers, settings, "imagenet100", "dinov2")
     dashed = {line.name: line for line in lines if line.dashed}
     assert set(dashed) == {f"{name} (original)" for name in PAPER_BACKBONES}

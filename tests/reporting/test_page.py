@@ -86,7 +86,8 @@ def test_a_number_links_to_its_cell_with_seed_time_and_settings(report: Path) ->
     cell = json.loads((report / "cells/pets/ablation/probe/b/no_pyramid.json").read_text(encoding="utf-8"))
     assert cell["seed"] == 7
     measured = {"seconds": 1.5, "peak_memory_mib": 100.0, "device": "cpu"}
-    assert cell["run"] == {**measured, "parts": {"probe on b": 0.25}}
+    named = {"dataset": "pets", "source": "b", "variant": "ablation/no_pyramid"}
+    assert cell["run"] == {**named, **measured, "parts": {"probe on b": 0.25}}
     assert cell["distilled"]["classes"] == list(CLASSES)
     assert cell["targets"]["a"]["distilled"]["top1"] == [SEEDS]
 

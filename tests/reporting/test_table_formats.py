@@ -13,9 +13,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reporting.hand_made import MODELS, VARIANTS, baselines, csv_rows
+from reporting.hand_made import MODELS, VARIANTS, baselines, csv_rows, write_of
 
-from lgm_core.foundation.store import write_json
 from lgm_core.reporting.blocks import Block
 from lgm_core.reporting.published import PAPER_BACKBONES, Reported
 from lgm_core.reporting.results import Results, Value, summarize
@@ -104,7 +103,7 @@ def test_csv_has_one_line_per_cell_in_the_tables_order(made: Callable[..., Table
 def test_csv_leaves_empty_what_there_is_not(made: Callable[..., Table], two: Results) -> None:
     cell = csv_rows(made("table1"))["pets", "top1", "ridge", "a"]
     assert (cell["mean"], cell["std"], cell["share_of_full"]) == ("91", "", "")
-    write_json(two.layout.cell("pets", "a").baselines, baselines([0.0], ridge=0.0))
+    write_of(two.layout.cell("pets", "a"), "baselines", baselines([0.0], ridge=0.0))
     cells = csv_rows(made("table2"))
     assert cells["pets", "top1", "a", "a"]["share_of_full"] == ""
     assert cells["pets", "top1", "a", "b"]["share_of_full"] == "50"
@@ -277,7 +276,7 @@ def test_markdown_shows_a_dash_where_there_is_no_number(
     assert "| a | 2 | – | – | – |" in to_markdown(assembled("table7", three, "pets", "pets", MODELS))
     pairs = to_markdown(assembled("table6", three, "pets", "pets", MODELS))
     assert "| b → a | 0.400 | 60.0 ± 2.0 | 75.0 |" in pairs
-    write_json(two.layout.cell("pets", "a").baselines, baselines([0.0], ridge=0.0))
+    write_of(two.layout.cell("pets", "a"), "baselines", baselines([0.0], ridge=0.0))
     text = to_markdown(assembled("table2", two, "pets", "cars", ("a", "b")))
     assert "| a | **85.0 ± 5.0** | 40.0 ± 10.0 (50 %) |" in text
 

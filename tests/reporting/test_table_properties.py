@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reporting.hand_made import shown_settings
+from reporting.hand_made import shown_settings, write_of
 
 from lgm_core.foundation.errors import MissingFileError
 from lgm_core.foundation.layout import Layout
-from lgm_core.foundation.store import write_json
 from stages.advice import explained
 from stages.tables import main as write_table
 
@@ -35,8 +34,12 @@ def write_cells(
     real = {name: {"top1": [[1.0]]} for name in ("centroids", "random")}
     for net in order:
         targets = {other: {"distilled": {"top1": [cells[net][other]]}, **real} for other in NETS}
-        write_json(layout.cell("shapes", net).probe, {"source": net, "targets": targets})
-        write_json(layout.cell("shapes", net).baselines, {"full": {"top1": cells[net]["full"]}, "ridge": 0.0})
+        write_of(layout.cell("shapes", net), "probe", {"source": net, "targets": targets})
+        write_of(
+            layout.cell("shapes", net),
+            "baselines",
+            {"full": {"top1": cells[net]["full"]}, "ridge": 0.0},
+        )
 
 
 def read_table(layout: Layout) -> dict[tuple[str, str], dict[str, str]]:

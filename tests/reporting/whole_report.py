@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 from PIL import Image
-from reporting.hand_made import ALIGNED_WITH
+from reporting.hand_made import ALIGNED_WITH, write_of
 
 from lgm_core.distilled import picture_names, strip_name
 from lgm_core.features.cache import FeatureCache, save_features
 from lgm_core.features.samples import save_samples
 from lgm_core.foundation.animations import write_strip
+from lgm_core.foundation.belonging import named
 from lgm_core.foundation.layout import Cell, Layout
 from lgm_core.foundation.store import write_json, write_png, write_tensors, write_text
 from lgm_core.images import ImageSet
@@ -55,7 +56,8 @@ def write_whole(layout: Layout, settings: Params) -> None:
         measured = {"seconds": 1.5, "peak_memory_mib": 100.0, "device": "cpu"}
         if part := {"probe": f"probe on {run.backbone}", "baselines": "probe on all images"}.get(run.verb):
             measured["parts"] = {part: 0.25 if run.verb == "probe" else 0.75}
-        write_json(layout.cell(run.dataset, run.backbone, run.variant).run(run.verb), measured)
+        cell = layout.cell(run.dataset, run.backbone, run.variant)
+        write_of(cell, cell.run(run.verb), measured)
     for run in distilled_runs(settings):
         write_distilled(layout, run, settings)
     for dataset in settings.datasets:
@@ -63,9 +65,9 @@ def write_whole(layout: Layout, settings: Params) -> None:
             ceilings = {"nearest_class_mean": 60.0, "ridge": 65.0}
             majority = {"top1": 70.0, "balanced": 50.0, "worst_group": 0.0}
             full = {"full": dict.fromkeys(MEASURES, SEEDS), "majority": majority, "images": 2345, **ceilings}
-            write_json(layout.cell(dataset, model).baselines, full)
+            write_of(layout.cell(dataset, model), "baselines", full)
         matrix = {a: dict.fromkeys(NETS, 0.5) for a in NETS}
-        write_json(layout.cell(dataset).alignment, {"matrix": matrix, **ALIGNED_WITH})
+        write_of(layout.cell(dataset), "alignment", {"matrix": matrix, **ALIGNED_WITH})
     for source in settings.tables["table11"].sources or ():
         write_judged(layout.cell("pets", source))
     for dataset in settings.datasets:
@@ -93,11 +95,11 @@ def write_distilled(layout: Layout, run: Run, settings: Params) -> None:
     cell, pictures = layout.cell(run.dataset, run.backbone, run.variant), picture_names(CLASSES, [0, 1])
     rounds = 1 if "rounds" in run.variant else settings.method.aug_rounds
     method = {"aug_rounds": rounds, "steps": 300, "objective": "gradient", "head_bank": 0, "ipc": 1}
-    facts = {"seed": 7, "method": method, "classes": list(CLASSES), "pictures": pictures}
-    write_json(cell.distilled / "settings.json", facts)
+    facts = {"seed": 7, "method": method, "classes": list(CLASSES), "pictures": pictures, "content": "c"}
+    write_of(cell, cell.distilled / "settings.json", facts)
     write_text(cell.distilled / "history.csv", "step,loss\n0,0.9\n1,0.7\n2,0.8\n")
     near = [{"picture": p, "name": f"train/{n}", "similarity": 0.5} for n, p in enumerate(pictures)]
-    write_json(cell.neighbors / "neighbors.json", {"neighbors": near})
+    write_of(cell, cell.neighbors / "neighbors.json", {"neighbors": near})
     for number, picture in enumerate(pictures):
         write_png(cell.distilled / picture, torch.full((3, 8, 8), 0.2 + 0.5 * number))
         write_png(cell.neighbors / picture, torch.full((3, 300, 300), 0.8))
@@ -110,10 +112,10 @@ def write_distilled(layout: Layout, run: Run, settings: Params) -> None:
         targets = {target: {name: _runs() for name in every} for target in NETS}
     for sets in targets.values():
         sets["distilled"]["by_class"] = [[51.0, None]]
-    write_json(cell.probe, {"targets": targets, "seed": 7})
+    write_of(cell, "probe", {"targets": targets, "seed": 7})
     looked = [{"whole": [[n, 75.0], [1 - n, 25.0]], "crops": [[0, 60.0], [1, 40.0]], "own_share": 62.5}
               for n in range(2)]  # fmt: skip
-    write_json(cell.seen, {"classes": list(CLASSES), "targets": dict.fromkeys(targets, looked)})
+    write_of(cell, "seen", {"classes": list(CLASSES), "targets": dict.fromkeys(targets, looked)})
     for number, picture in enumerate(pictures):
         frames = torch.arange(3, dtype=torch.uint8)[:, None, None, None].expand(3, 3, 8, 8) * 80 + number
         write_strip(cell.distilled / strip_name(picture), frames)
@@ -124,7 +126,7 @@ def write_judged(cell: Cell) -> None:
     """Every training set by every measure."""
     targets = {target: {name: _runs() for name in (*SETS, PROTOTYPES)} for target in NETS}
     size = {name: [2048] for name in SETS}
-    write_json(cell.judged, {"targets": targets, "png_bytes": size, "seconds": {"probe": 0.5}, "seed": 7})
+    write_of(cell, "judged", {"targets": targets, "png_bytes": size, "seconds": {"probe": 0.5}, "seed": 7})
 
 
 def write_features(cell: Cell) -> None:
@@ -133,9 +135,9 @@ def write_features(cell: Cell) -> None:
     train, labels = torch.randn(20, 6, generator=generator), torch.arange(2).repeat(10)
     views = {"real_views": train[None], "full_views": train[None].clone()}
     cache = FeatureCache(CLASSES, train, labels, train, labels, **views)
-    save_features(cell.features, cache, {})
+    save_features(cell.features, cache, named(cell))
     names = tuple(map(str, range(20)))
     images = ImageSet(CLASSES, labels, names, lambda index: Image.new("RGB", (9, 9), (12 * index,) * 3))
-    save_samples(cell.features, {"train": images, "test": images}, 8)
+    save_samples(cell.features, {"train": images, "test": images}, 8, named(cell))
     distilled = {"features": torch.randn(2, 6, generator=generator), "labels": torch.arange(2)}
-    write_tensors(cell.neighbors / "features.safetensors", distilled, {})
+    write_tensors(cell.neighbors / "features.safetensors", distilled, named(cell))
