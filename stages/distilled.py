@@ -19,6 +19,8 @@ from stages.work import Opened, Work
 
 Selection = dict[str, list[list[int]]]
 """Baseline → numbers of the images of each of its sets."""
+SHOWN_NEAR = 4
+"""Real images that are shown beside each one of the method itself; one beside those of variants."""
 # What a curve of images per class varies beside the count; the real images are those of the plain curve.
 _STARTS = {"slots", "init"}
 
@@ -44,11 +46,13 @@ def distilled_set(cell: Cell, classes: tuple[str, ...], inputs: Mapping[str, str
         raise StaleFileError(cell.distilled, f"is not of this data set ({error})") from error
 
 
-def near_images(work: Work, own: list[Opened], distilled: list[LabeledImages]) -> list[Neighbors]:
-    """The real images nearest to those of every distilled set, as its source sees them."""
+def near_images(
+    work: Work, own: list[Opened], distilled: list[LabeledImages], count: int = 1
+) -> list[Neighbors]:
+    """The real images nearest to those of every distilled set, as its source sees them, `count` to each."""
     members = [(one.backbone, one.cache) for one in own]
     size = work.params.method.input_size
-    return [find_neighbors(members, one.images, one.labels, size) for one in distilled]
+    return [find_neighbors(members, one.images, one.labels, size, count) for one in distilled]
 
 
 def chosen_images(
@@ -62,7 +66,7 @@ def chosen_images(
         selection: the others.
         side: of the images in pixels.
     """
-    return real_sets(train, {"neighbors": [found.numbers.tolist() for found in near], **selection}, side)
+    return real_sets(train, {"neighbors": [found.nearest for found in near], **selection}, side)
 
 
 def selected(work: Work, member: Opened, ipc: int) -> Selection:

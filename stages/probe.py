@@ -18,7 +18,7 @@ from lgm_core.foundation.belonging import INPUTS, named
 from lgm_core.foundation.provenance import Measurement
 from lgm_core.foundation.ranks import own_ranks
 from lgm_core.foundation.store import write_json
-from stages.distilled import chosen_images, distilled_sets, near_images, probed_selection
+from stages.distilled import SHOWN_NEAR, chosen_images, distilled_sets, near_images, probed_selection
 from stages.params import read_layout, read_params
 from stages.probing import forget_checkpoints, on_every_backbone, probed
 from stages.reading import training_images
@@ -36,7 +36,7 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     cells, own = work.cells(variant), work.members()
     train = training_images(work, own[0].name)
     distilled = distilled_sets(work, train.classes, variant)
-    near = near_images(work, own, distilled)
+    near = near_images(work, own, distilled, 1 if variant else SHOWN_NEAR)
     selection = probed_selection(work, own, variant, distilled[0])
     real = {} if selection is None else chosen_images(train, near, selection, params.method.resolution)
     sets = {"distilled": distilled, **real}

@@ -2,7 +2,8 @@
 
 features.safetensors   features [n, F] of the distilled images' centre views
 images/<class>/<k>.png the nearest real image of the distilled image of that name
-neighbors.json         which image that is, and its cosine similarity
+further/<class>/<k>/…  the next nearest ones, where they are kept
+neighbors.json         which images these are, and their cosine similarities
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lgm_core.distilled import picture_names
-from lgm_core.evaluation.selection import select_neighbors
+from lgm_core.evaluation.selection import nearest_of_class
 from lgm_core.features.augment import center_crop
 from lgm_core.features.cache import FeatureCache
 from lgm_core.foundation.store import replacing_folder, write_json, write_png, write_tensors
@@ -35,13 +36,18 @@ class Neighbors:
 
     Attributes:
         features: of the distilled images, [n, F].
-        numbers: of the nearest training image of the same class, [n].
-        similarities: cosines between the two, [n].
+        numbers: of the nearest training images of the same class, [n, m], the nearest first.
+        similarities: cosines between the two, [n, m].
     """
 
     features: Float[Tensor, "n f"]
-    numbers: Int[Tensor, " n"]
-    similarities: Float[Tensor, " n"]
+    numbers: Int[Tensor, "n m"]
+    similarities: Float[Tensor, "n m"]
+
+    @property
+    def nearest(self) -> list[int]:
+        """Number of the nearest training image of each."""
+        return self.numbers[:, 0].tolist()
 
 
 def find_neighbors(
@@ -49,8 +55,9 @@ def find_neighbors(
     images: Float[Tensor, "n 3 r r"],
     labels: Int[Tensor, " n"],
     input_size: int,
+    count: int = 1,
 ) -> Neighbors:
-    """Find the training image of the same class with the highest cosine similarity, for every image.
+    """Find the training images of the same class with the highest cosine similarities, for every image.
 
     Args:
         members: the distilling backbones, in whose feature spaces it is decided what is near, each with its
@@ -58,6 +65,7 @@ def find_neighbors(
         images: distilled, values in [0, 1].
         labels: their classes.
         input_size: side in pixels of what the backbones see.
+        count: of training images for each; fewer where a class has fewer.
 
     Returns:
         Numbers and similarities; the features are the first member's.
@@ -66,8 +74,8 @@ def find_neighbors(
     seen = [backbone.embed(views, exact=True).cpu() for backbone, _ in members]
     caches = [cache for _, cache in members]
     pairs = [(own, cache.train) for own, cache in zip(seen, caches, strict=True)]
-    numbers = select_neighbors(pairs, labels, caches[0].train_labels)
-    similar = [functional.cosine_similarity(own, real[numbers], dim=1) for own, real in pairs]
+    numbers = nearest_of_class(pairs, labels, caches[0].train_labels, count)
+    similar = [functional.cosine_similarity(own[:, None], real[numbers], dim=2) for own, real in pairs]
     return Neighbors(seen[0], numbers, torch.stack(similar).mean(dim=0))
 
 
@@ -89,14 +97,27 @@ def save_neighbors(
         side: of the pictures in pixels.
         facts: what they are of.
     """
-    numbers = found.numbers.tolist()
     pictures = picture_names(train.classes, labels.tolist())
-    entries: list[dict[str, Any]] = [
-        {"picture": picture, "name": train.names[number], "similarity": round(similarity, 6)}
-        for picture, number, similarity in zip(pictures, numbers, found.similarities.tolist(), strict=True)
-    ]
+    rows = [_row(picture, train, found, place) for place, picture in enumerate(pictures)]
+    entries = [{**nearest, "further": further} for nearest, *further in rows]
+    names = [near["picture"] for row in rows for near in row]
     with replacing_folder(folder) as new:
         write_tensors(new / FEATURES_FILE, {"features": found.features, "labels": labels}, facts)
-        for picture, image in zip(pictures, squares(train, numbers, side), strict=True):
-            write_png(new / picture, image)
+        for name, image in zip(names, squares(train, found.numbers.flatten().tolist(), side), strict=True):
+            write_png(new / name, image)
         write_json(new / INDEX_FILE, {**facts, "neighbors": entries})
+
+
+def _row(picture: str, train: ImageSet, found: Neighbors, place: int) -> list[dict[str, Any]]:
+    """Picture, name and similarity of the real images nearest to one distilled image, the nearest first."""
+    folder = f"further{picture.removeprefix('images').removesuffix('.png')}"
+    return [
+        {
+            "picture": f"{folder}/{rank}.png" if rank else picture,
+            "name": train.names[number],
+            "similarity": round(similarity, 6),
+        }
+        for rank, (number, similarity) in enumerate(
+            zip(found.numbers[place].tolist(), found.similarities[place].tolist(), strict=True)
+        )
+    ]

@@ -37,24 +37,31 @@ def select_centroids(
     return torch.cat(chosen)
 
 
-def select_neighbors(
+def nearest_of_class(
     pairs: Sequence[tuple[Tensor, Tensor]],
     synthetic_labels: Int[Tensor, " k"],
     labels: Int[Tensor, " n"],
-) -> Int[Tensor, " k"]:
-    """For every synthetic image the real image of its class with the highest mean cosine similarity.
+    count: int = 1,
+) -> Int[Tensor, "k m"]:
+    """For every synthetic image the real images of its class with the highest mean cosine similarities.
 
     Args:
         pairs: features of the synthetic and of the real images, [k, F] and [N, F], under every backbone.
         synthetic_labels: [k].
         labels: [N].
+        count: of images for each; fewer where a class has fewer.
+
+    Returns:
+        Positions among the real images, the nearest first; of equals the one that stands first.
     """
     unit = [(functional.normalize(a, dim=1), functional.normalize(b, dim=1)) for a, b in pairs]
-    nearest = torch.empty_like(synthetic_labels)
-    for label in synthetic_labels.unique():  # a class at a time: memory for all pairs grows with its square
+    present = synthetic_labels.unique()
+    count = min([count, *(int((labels == label).sum()) for label in present)])
+    nearest = synthetic_labels.new_empty(len(synthetic_labels), count)
+    for label in present:  # a class at a time: memory for all pairs grows with its square
         own, real = ((given == label).nonzero().flatten() for given in (synthetic_labels, labels))
         similar = torch.stack([a[own] @ b[real].T for a, b in unit]).mean(dim=0)
-        nearest[own] = real[similar.argmax(dim=1)]
+        nearest[own] = real[similar.argsort(dim=1, descending=True, stable=True)[:, :count]]
     return nearest
 
 

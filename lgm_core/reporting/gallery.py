@@ -142,6 +142,9 @@ def _entries(results: Results, run: Run, pictures: Pictures) -> list[dict[str, A
             "neighbor": pictures.copy(cell.neighbors / entry["picture"]),
             "name": entry["name"],
             "similarity": entry["similarity"],
+            "further": [
+                one | {"picture": pictures.copy(cell.neighbors / one["picture"])} for one in entry["further"]
+            ],
             "time_lapse": time_lapse(cell, entry["picture"], pictures.copy_whole),
             "seen": seen[number],
         }

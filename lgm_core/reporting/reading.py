@@ -85,6 +85,25 @@ def picture_name(path: Path, value: Any) -> str:
     return value
 
 
+def near_pictures(path: Path, value: Any) -> list[dict[str, Any]]:
+    """Real images near to distilled ones: `picture`, `name`, `similarity` and a list of `further` ones.
+
+    Raises:
+        DamagedFileError: if they are none, or a picture leads elsewhere.
+    """
+    if not isinstance(value, list) or not value:
+        raise DamagedFileError(path, "is damaged: it lists no images")
+    for entry in value:
+        further = below(path, entry, "further")
+        if not isinstance(further, list):
+            raise DamagedFileError(path, f"is damaged: {further!r:.40} stands where further images should")
+        for near in (entry, *further):
+            picture_name(path, below(path, near, "picture"))
+            words(path, [below(path, near, "name")])
+            number(path, below(path, near, "similarity"))
+    return value
+
+
 def read_picture(path: Path) -> Image.Image:
     """A picture as RGB.
 

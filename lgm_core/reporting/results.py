@@ -16,6 +16,7 @@ from lgm_core.foundation.store import read_tensors
 from lgm_core.reporting.reading import (
     Origins,
     below,
+    near_pictures,
     number,
     number_sets,
     numbers,
@@ -237,17 +238,10 @@ class Results:
         return found
 
     def neighbors(self, dataset: str, source: str, variant: str = BASE) -> list[dict[str, Any]]:
-        """Picture, name and similarity of the real image nearest to each distilled one."""
+        """Picture, name and similarity of the real image nearest to each distilled one; `further` ones."""
         cell = self.layout.cell(dataset, source, variant)
         path = cell.neighbors / "neighbors.json"
-        entries = self._found(path, cell, "neighbors")
-        if not isinstance(entries, list) or not entries:
-            raise DamagedFileError(path, "is damaged: it lists no images")
-        for entry in entries:
-            picture_name(path, below(path, entry, "picture"))
-            words(path, [below(path, entry, "name")])
-            number(path, below(path, entry, "similarity"))
-        return entries
+        return near_pictures(path, self._found(path, cell, "neighbors"))
 
     def distilled_features(self, dataset: str, source: str) -> tuple[np.ndarray, np.ndarray]:
         """Features [k, F] of the distilled images under the backbone that distilled them, and labels [k]."""

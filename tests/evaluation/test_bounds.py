@@ -16,7 +16,7 @@ from lgm_core.evaluation.accuracies import accuracies, nearest_class_mean_percen
 from lgm_core.evaluation.alignment import mutual_knn, nearest_neighbors
 from lgm_core.evaluation.probe import TrainingViews, train_heads
 from lgm_core.evaluation.ridge import ridge_percent
-from lgm_core.evaluation.selection import select_neighbors
+from lgm_core.evaluation.selection import nearest_of_class
 from lgm_core.evaluation.small_sets import LabeledImages, evaluate_sets
 from lgm_core.features.cache import FeatureCache
 from lgm_core.models.frozen import FrozenBackbone
@@ -118,7 +118,7 @@ def test_the_nearest_real_image_is_of_the_same_class(draw: Callable[..., Tensor]
         similar = torch.stack([functional.cosine_similarity(a[:, None], b[None], dim=2) for a, b in given])
         other = labels(9)[:, None] != labels(40)[None]
         expected = similar.mean(dim=0).masked_fill(other, -torch.inf).argmax(dim=1)
-        assert torch.equal(select_neighbors(given, labels(9), labels(40)), expected)
+        assert torch.equal(nearest_of_class(given, labels(9), labels(40))[:, 0], expected)
 
 
 def one_hot_ridge(train: Tensor, test: Tensor, penalty: float) -> Tensor:

@@ -37,7 +37,7 @@ def test_the_distilled_images_own_neighbors_are_found_again(
     distilled = LabeledImages(images[numbers], labels[numbers])
     chosen = {"centroids": [[1, 6, 11]], "random": [[0, 5, 10], [4, 9, 14]]}
     near = find_neighbors([(backbone, cache)], distilled.images, distilled.labels, 10)
-    found = real_sets(train, {"neighbors": [near.numbers.tolist()], **chosen}, SIDE)
+    found = real_sets(train, {"neighbors": [near.nearest], **chosen}, SIDE)
     assert list(found) == ["neighbors", "centroids", "random"]
     assert len(found["neighbors"]) == 1
     assert torch.equal(found["neighbors"][0].images, distilled.images)
@@ -64,8 +64,8 @@ def test_a_neighbor_is_of_its_own_class(backbone: FrozenBackbone) -> None:
     cache = FeatureCache(train.classes, features, labels, features, labels, features[None], features[None])
     wrongly_blue = LabeledImages(plain(PURE[[2, 2, 2]]), labels)
     found = find_neighbors([(backbone, cache)], wrongly_blue.images, labels, SIDE)
-    assert torch.equal(found.numbers, labels)
-    assert found.similarities[2] == pytest.approx(1)
+    assert found.nearest == labels.tolist()
+    assert found.similarities[2, 0] == pytest.approx(1)
     assert found.similarities[:2].max() < 1
 
 
@@ -83,9 +83,9 @@ def test_neighbors_are_written_with_their_pictures_and_names(
     assert read_json(tmp_path / "near" / "neighbors.json") == {
         "source": "a",
         "neighbors": [
-            {"name": "r/1", "picture": "images/0_r/0.png", "similarity": 1.0},
-            {"name": "r/0", "picture": "images/0_r/1.png", "similarity": 1.0},
-            {"name": "g/0", "picture": "images/1_g/0.png", "similarity": 1.0},
+            {"name": "r/1", "picture": "images/0_r/0.png", "similarity": 1.0, "further": []},
+            {"name": "r/0", "picture": "images/0_r/1.png", "similarity": 1.0, "further": []},
+            {"name": "g/0", "picture": "images/1_g/0.png", "similarity": 1.0, "further": []},
         ],
     }
     tensors, _ = read_tensors(tmp_path / "near" / "features.safetensors")
@@ -95,12 +95,32 @@ def test_neighbors_are_written_with_their_pictures_and_names(
         assert (opened.size, opened.getpixel((0, 0))) == ((8, 8), (255, 0, 0))
 
 
+def test_the_next_nearest_images_lie_beside(backbone: FrozenBackbone, tmp_path: Path) -> None:
+    labels = torch.tensor([0, 0, 0])
+    pictures = [Image.new("RGB", (SIDE, SIDE), color) for color in ("red", "orange", "blue")]
+    train = ImageSet(("r",), labels, ("0", "1", "2"), lambda index: pictures[index])
+    images = squares(train, [0, 1, 2], SIDE)
+    features = backbone(images)
+    cache = FeatureCache(train.classes, features, labels, features, labels, features[None], features[None])
+    found = find_neighbors([(backbone, cache)], images[:1], labels[:1], SIDE, 3)
+    assert found.nearest == [0]
+    save_neighbors(tmp_path / "near", found, train, labels[:1], 8, {})
+    (entry,) = read_json(tmp_path / "near" / "neighbors.json")["neighbors"]
+    assert (entry["picture"], entry["name"]) == ("images/r/0.png", "0")
+    assert [one["picture"] for one in entry["further"]] == [f"further/r/0/{rank}.png" for rank in (1, 2)]
+    for one in entry["further"]:
+        with Image.open(tmp_path / "near" / one["picture"]) as opened:
+            assert opened.getpixel((0, 0)) == pictures[int(one["name"])].getpixel((0, 0))
+    ordered = [entry["similarity"], *(one["similarity"] for one in entry["further"])]
+    assert ordered == sorted(ordered, reverse=True)
+
+
 def test_a_picture_that_cannot_be_read_leaves_the_neighbors_of_before(tmp_path: Path) -> None:
     def decode(index: int) -> Image.Image:
         raise InputError("0.png cannot be decoded")
 
     labels, features = torch.tensor([0]), torch.ones(1, 3)
-    found = Neighbors(features, labels, torch.ones(1))
+    found = Neighbors(features, labels[:, None], torch.ones(1, 1))
     (tmp_path / "near").mkdir()
     (tmp_path / "near" / "neighbors.json").write_text("of before")
     with pytest.raises(InputError, match="cannot be decoded"):

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lgm_core.evaluation.selection import (
+    nearest_of_class,
     select_baselines,
     select_centroids,
     select_further,
     select_herding,
     select_k_center,
-    select_neighbors,
     select_random,
 )
 from lgm_core.features.cache import FeatureCache
@@ -56,7 +56,11 @@ def test_neighbor_has_the_highest_cosine_similarity_of_its_class() -> None:
     labels = torch.tensor([0, 0, 0, 1])
     synthetic = torch.tensor([[1.0, 0.1], [0.1, 5.0], [-1.0, -1.0]])
     # Image 3 equals the first synthetic image but is of another class.
-    assert select_neighbors([(synthetic, features)], torch.tensor([0, 0, 1]), labels).tolist() == [0, 2, 3]
+    assert nearest_of_class([(synthetic, features)], torch.tensor([0, 0, 1]), labels).tolist() == [
+        [0],
+        [2],
+        [3],
+    ]
 
 
 @given(st.integers(0, 10_000), st.integers(1, 3))
@@ -64,13 +68,13 @@ def test_neighbors_stay_within_their_class(seed: int, ipc: int) -> None:
     features, labels = _data(seed=seed)
     synthetic = torch.randn(3 * ipc, 4, generator=torch.Generator().manual_seed(seed + 1))
     synthetic_labels = torch.arange(3).repeat_interleave(ipc)
-    chosen = select_neighbors([(synthetic, features)], synthetic_labels, labels)
+    chosen = nearest_of_class([(synthetic, features)], synthetic_labels, labels)[:, 0]
     assert torch.equal(labels[chosen], synthetic_labels)
 
 
 def test_neighbor_of_a_real_image_is_itself_at_any_scale() -> None:
     features, labels = _data()
-    chosen = select_neighbors([(features * 7, features)], labels, labels)
+    chosen = nearest_of_class([(features * 7, features)], labels, labels)[:, 0]
     assert torch.equal(chosen, torch.arange(len(labels)))
 
 
@@ -171,6 +175,18 @@ def test_neighbors_of_several_backbones_have_the_highest_mean_similarity() -> No
     first = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
     second = torch.tensor([[0.0, 1.0], [0.8, 0.6], [1.0, 0.0]])
     labels, of = torch.zeros(3, dtype=torch.long), torch.zeros(1, dtype=torch.long)
-    assert select_neighbors([(synthetic, first)], of, labels).tolist() == [0]
+    assert nearest_of_class([(synthetic, first)], of, labels).tolist() == [[0]]
     # Mean cosines: 0.5, 0.8, 0.5.
-    assert select_neighbors([(synthetic, first), (synthetic, second)], of, labels).tolist() == [1]
+    assert nearest_of_class([(synthetic, first), (synthetic, second)], of, labels).tolist() == [[1]]
+
+
+def test_the_next_nearest_follow_and_a_small_class_has_fewer() -> None:
+    features = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.1], [2.0, 2.0]])
+    synthetic = torch.tensor([[1.0, 0.2]])
+    labels = torch.tensor([0, 0, 0, 1, 0])
+    of = torch.zeros(1, dtype=torch.long)
+    # Of the equal images 1 and 4 the one that stands first comes first.
+    assert nearest_of_class([(synthetic, features)], of, labels, 3).tolist() == [[0, 1, 4]]
+    assert nearest_of_class([(synthetic, features)], of, labels, 9).tolist() == [[0, 1, 4, 2]]
+    both = torch.tensor([0, 1])
+    assert nearest_of_class([(synthetic.repeat(2, 1), features)], both, labels, 3).tolist() == [[0], [3]]

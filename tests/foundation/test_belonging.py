@@ -1,4 +1,4 @@
-"""A file belongs to one cell and was made from certain others; what says otherwise, or nothing, is refused."""
+"""A file belongs to one cell and was made from certain others; whatever says otherwise is refused."""
 
 from __future__ import annotations
 

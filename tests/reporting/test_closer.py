@@ -39,6 +39,13 @@ def test_images_of_the_method_itself_have_a_time_lapse(report: Path) -> None:
         assert frames[:, 0, 0, 0].tolist() == [80 * n + CLASSES.index(entry["class"]) for n in range(3)]
 
 
+def test_images_of_the_method_itself_have_the_next_nearest_real_images(report: Path) -> None:
+    for entry in gallery(report):
+        names = [near["name"] for near in entry["further"]]
+        assert names == (["train/9"] if entry["variant"] == "method" else [])
+        assert all((report / unquote(near["picture"])).is_file() for near in entry["further"])
+
+
 def test_without_snapshots_there_is_no_time_lapse(own_whole: Results, settings: Params) -> None:
     layout = own_whole.layout
     for path in layout.results.rglob("time_lapse.json"):

@@ -98,7 +98,11 @@ def write_distilled(layout: Layout, run: Run, settings: Params) -> None:
     facts = {"seed": 7, "method": method, "classes": list(CLASSES), "pictures": pictures, "content": "c"}
     write_of(cell, cell.distilled / "settings.json", facts)
     write_text(cell.distilled / "history.csv", "step,loss\n0,0.9\n1,0.7\n2,0.8\n")
-    near = [{"picture": p, "name": f"train/{n}", "similarity": 0.5} for n, p in enumerate(pictures)]
+    near = [
+        {"picture": p, "name": f"train/{n}", "similarity": 0.5, "further": [
+            {"picture": p, "name": "train/9", "similarity": 0.25}] * (not run.variant)}
+        for n, p in enumerate(pictures)
+    ]  # fmt: skip
     write_of(cell, cell.neighbors / "neighbors.json", {"neighbors": near})
     for number, picture in enumerate(pictures):
         write_png(cell.distilled / picture, torch.full((3, 8, 8), 0.2 + 0.5 * number))

@@ -15,6 +15,16 @@ function shownPicture(address, alt, told) {
   return figure;
 }
 
+function furtherPictures(found) {
+  const part = element("div", "", { className: "further" });
+  for (const { picture, name, similarity } of found) {
+    part.append(shownPicture(picture, "real image nearby", `cos ${similarity.toFixed(2)}: ${name}`));
+  }
+  const figure = element("figure");
+  figure.append(part, element("figcaption", "the next nearest real images of the class"));
+  return figure;
+}
+
 function timeLapse(entry) {
   const { strip, steps } = entry.time_lapse;
   const last = steps.length - 1;
@@ -102,6 +112,7 @@ function lookCloser(entry) {
   looks.append(
     shownPicture(entry.neighbor, "nearest real image", `nearest real image, cos ${entry.similarity.toFixed(2)}: ${entry.name}`),
   );
+  if (entry.further.length) looks.append(furtherPictures(entry.further));
   if (entry.mean) looks.append(shownPicture(entry.mean, "mean real image", "mean of up to 64 real images of the class"));
   looks.append(lossCurve(cell.losses));
   const probes = element("div", "", { className: "sees" });
