@@ -81,6 +81,9 @@ def of_all_variants() -> set[Path]:
         sets = [replace(cell, replicate=number).distilled for number in range(DISTILLATIONS)]
         paths |= {cell.run("distill"), *(folder / part for folder in sets for part in kept)}
         paths |= {cell.neighbors / part for part in ("features.safetensors", "neighbors.json")}
+        if not cell.variant:
+            further = cell.neighbors / "further"
+            paths |= {further / name / "0" / f"{rank}.png" for name in classes for rank in (1, 2, 3)}
         for folder in (*sets, cell.neighbors):
             count = 2 if cell.variant.startswith("ipc/") else 1
             paths |= {folder / "images" / name / f"{k}.png" for name in classes for k in range(count)}
