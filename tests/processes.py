@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 240.0
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["torch", "timm", "sklearn.datasets", "PIL.Image", "safetensors.torch"])
 

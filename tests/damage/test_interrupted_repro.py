@@ -72,7 +72,7 @@ def test_a_lock_file_cut_in_half_by_a_kill_is_removed_and_a_whole_one_is_not(tmp
     assert lock.exists()
     lock.write_text('{"write": {"out": {"pid": 1, "cm')
     broken = command(tmp_path, "dvc", "repro")
-    assert "corrupted" in broken.communicate(timeout=60)[0]
+    assert "corrupted" in broken.communicate(timeout=240)[0]
     assert broken.returncode != 0
     assert "cut in half" in unlocked()
     assert not lock.exists()

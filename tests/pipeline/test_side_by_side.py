@@ -91,7 +91,7 @@ class Project:
     def dvc(self, *words: str) -> str:
         """What a DVC command says; it succeeds."""
         process = self.begin(sys.executable, "-m", "dvc", *words)
-        said, trouble = process.communicate(timeout=120)
+        said, trouble = process.communicate(timeout=480)
         assert process.returncode == 0, said + trouble
         return said
 
@@ -102,7 +102,7 @@ class Project:
     def run(self, *words: str) -> tuple[int, str, str]:
         """Its exit status, and what it said."""
         process = self.side_by_side(*words)
-        said, trouble = process.communicate(timeout=120)
+        said, trouble = process.communicate(timeout=480)
         return process.returncode, said, trouble
 
 
@@ -173,7 +173,7 @@ def test_an_interruption_reaches_the_stages_and_what_is_done_stays(project: Proj
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    _, trouble = process.communicate(timeout=60)
+    _, trouble = process.communicate(timeout=240)
     assert process.returncode == 130
     assert trouble == "interrupted; run the same command again\n"
     assert (project.folder / "told").exists()

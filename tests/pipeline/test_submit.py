@@ -51,7 +51,7 @@ def project(tmp_path: Path) -> Project:
 def submit(project: Project, *words: str) -> tuple[int, str, str]:
     """Run the command with jobs on this machine."""
     process = project.begin("python", "-P", "-m", "stages.submit", "--cluster", "local", *words)
-    said, trouble = process.communicate(timeout=300)
+    said, trouble = process.communicate(timeout=600)
     return process.returncode, said, trouble
 
 
@@ -161,7 +161,7 @@ def made_again(project: Project, jobs: str) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_the_papers_table_2_is_made_by_jobs_in_miniature_and_side_by_side_alike(miniature: Project) -> None:
     status, said, trouble = submit(miniature, "tables/table2")
     assert status == 0, said + trouble
