@@ -3,6 +3,7 @@ what a backbone is shown is a square of them."""
 
 from __future__ import annotations
 
+import errno
 import stat
 import warnings
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ MOST_PIXELS = 89_478_485
 """Pixels of the largest image that is decoded: Pillow's own limit, 256 MiB of RGB."""
 LONGEST_SIDES = 100
 """How many times as long as its shorter side an image may be: strips that are longer take gigabytes."""
+_NO_FAULT_OF_THE_FILE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
 _UNTURNED = "orientation unknown"
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,7 +60,7 @@ def decode(content: Path | BufferedReader | BytesIO, name: str) -> Image.Image:
         name: what the message calls it.
 
     Raises:
-        InputError: if it cannot be decoded, is no regular file, has more pixels than `MOST_PIXELS`, or one
+        InputError: if it cannot be read or decoded, is no regular file, has more pixels than `MOST_PIXELS`, or one
             side more than `LONGEST_SIDES` times as long as the other.
     """
     try:
@@ -76,6 +78,8 @@ def decode(content: Path | BufferedReader | BytesIO, name: str) -> Image.Image:
     except MemoryError:  # of this process, not of the file: its size was checked
         raise
     except Exception as error:  # decoders raise whatever broken bytes lead them to
+        if isinstance(error, OSError) and error.errno in _NO_FAULT_OF_THE_FILE:
+            raise InputError(f"{name} cannot be read: {error.strerror}.") from error
         reason = str(error) or type(error).__name__
         raise InputError(f"{name} cannot be decoded as an image ({reason}). Replace or remove it.") from error
 

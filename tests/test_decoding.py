@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import struct
 from io import BytesIO
@@ -150,6 +151,18 @@ def test_whatever_decoding_raises_names_the_file(
     with pytest.raises(InputError, match=re.escape(str(path))) as caught:
         decode_file(path)
     assert (str(raised) or type(raised).__name__) in str(caught.value)
+
+
+def test_a_file_that_the_system_refuses_is_not_called_broken(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    decode_file(tmp_path / "x.png")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(InputError, match=r"x\.png cannot be read: Too many open files\.$"):
+            decode_file(tmp_path / "x.png")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_lack_of_memory_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
