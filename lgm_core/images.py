@@ -60,8 +60,8 @@ def decode(content: Path | BufferedReader | BytesIO, name: str) -> Image.Image:
         name: what the message calls it.
 
     Raises:
-        InputError: if it cannot be read or decoded, is no regular file, has more pixels than `MOST_PIXELS`, or one
-            side more than `LONGEST_SIDES` times as long as the other.
+        InputError: if it cannot be read or decoded, is no regular file, has more pixels than `MOST_PIXELS`,
+            or one side more than `LONGEST_SIDES` times as long as the other.
     """
     try:
         with (
