@@ -15,14 +15,18 @@ function shownPicture(address, alt, told) {
   return figure;
 }
 
-function furtherPictures(found) {
-  const part = element("div", "", { className: "further" });
-  for (const { picture, name, similarity } of found) {
-    part.append(shownPicture(picture, "real image nearby", `cos ${similarity.toFixed(2)}: ${name}`));
-  }
+function realPictures(entry) {
+  const part = element("div");
+  const { neighbor, similarity, name, further } = entry;
+  part.append(shownPicture(neighbor, "nearest real image", `nearest real image, cos ${similarity.toFixed(2)}: ${name}`));
+  if (!further.length) return part;
+  const row = element("div", "", { className: "further" });
+  row.append(...further.map((near) => element("img", "", { src: near.picture, alt: near.name, title: near.name })));
   const figure = element("figure");
-  figure.append(part, element("figcaption", "the next nearest real images of the class"));
-  return figure;
+  const cosines = further.map((near) => near.similarity.toFixed(2)).join(", ");
+  figure.append(row, element("figcaption", `the next nearest of the class, cos ${cosines}`));
+  part.append(figure);
+  return part;
 }
 
 function timeLapse(entry) {
@@ -109,10 +113,7 @@ function lookCloser(entry) {
   const looks = element("div", "", { className: "looks" });
   if (entry.time_lapse) looks.append(timeLapse(entry));
   else looks.append(shownPicture(entry.picture, `${entry.class}, distilled`, "distilled"));
-  looks.append(
-    shownPicture(entry.neighbor, "nearest real image", `nearest real image, cos ${entry.similarity.toFixed(2)}: ${entry.name}`),
-  );
-  if (entry.further.length) looks.append(furtherPictures(entry.further));
+  looks.append(realPictures(entry));
   if (entry.mean) looks.append(shownPicture(entry.mean, "mean real image", "mean of up to 64 real images of the class"));
   looks.append(lossCurve(cell.losses));
   const probes = element("div", "", { className: "sees" });
