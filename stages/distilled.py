@@ -39,11 +39,12 @@ def distilled_set(cell: Cell, classes: tuple[str, ...], inputs: Mapping[str, str
     """The distilled set of a cell, labelled as `classes` are numbered, if it was made from `inputs`."""
     found = load_distilled(cell.distilled)
     check_of(cell.distilled, found.facts, cell)
-    check_made_from(cell.distilled, found.facts, inputs)
     try:
-        return LabeledImages(found.images, found.labels_in(classes))
+        labels = found.labels_in(classes)
     except InputError as error:
         raise StaleFileError(cell.distilled, f"is not of this data set ({error})") from error
+    check_made_from(cell.distilled, found.facts, inputs)
+    return LabeledImages(found.images, labels)
 
 
 def near_images(
