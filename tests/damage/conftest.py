@@ -44,7 +44,9 @@ def long_run(
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         write_settings(settings)
-    for call in (("features", DATASET, "conv"), DISTILL, ("probe", DATASET, "conv")):
+    for verb in ("features", "baselines"):
+        run_to_end(folder, verb, DATASET, "conv")
+    for call in (DISTILL, ("probe", DATASET, "conv")):
         run_to_end(folder, *call)
     return folder, settings
 
@@ -65,8 +67,10 @@ def project(
 
 @pytest.fixture
 def ready(project: Path, long_run: tuple[Path, dict[str, Any]]) -> Path:
-    """The same with the second seed's features, so that distillation can start."""
+    """The same with the second seed's features, so that distillation can start, and what they give alone."""
     features = CELL.features
     shutil.rmtree(project / features)
     shutil.copytree(long_run[0] / features, project / features)
+    for path in (CELL.baselines, CELL.head):
+        shutil.copy(long_run[0] / path, project / path)
     return project

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from damage.interrupted import (
+    CELL,
     DISTILL,
     WHOLE,
     features_whole,
@@ -63,6 +64,9 @@ def test_a_full_disk_is_a_message_and_costs_nothing(
     verb: str,
 ) -> None:
     folder: Path = request.getfixturevalue("project" if verb == "features" else "ready")
+    if verb == "probe":
+        shutil.rmtree(folder / CELL.distilled)
+        shutil.copytree(long_run[0] / CELL.distilled, folder / CELL.distilled)
     ballast = small_disk(folder / "results", 0 if verb == "probe" else 16)
     before = snapshot()
     stage = StageProcess(folder, verb, DATASET, "conv")
