@@ -56,7 +56,7 @@ def nearest_of_class(
     """
     unit = [(functional.normalize(a, dim=1), functional.normalize(b, dim=1)) for a, b in pairs]
     present = synthetic_labels.unique()
-    count = min([count, *(int((labels == label).sum()) for label in present)])
+    count = min(count, int(labels.bincount(minlength=int(present.max()) + 1)[present].min()))
     nearest = synthetic_labels.new_empty(len(synthetic_labels), count)
     for label in present:  # a class at a time: memory for all pairs grows with its square
         own, real = ((given == label).nonzero().flatten() for given in (synthetic_labels, labels))
