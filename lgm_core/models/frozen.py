@@ -13,6 +13,7 @@ from lgm_core.foundation.errors import SettingError
 from lgm_core.foundation.microbatch import Backoff
 from lgm_core.models.catalogue import Statistics
 from lgm_core.models.cpu.folding import fold_batch_norm
+from lgm_core.models.cpu.lanes import in_lanes
 from lgm_core.models.cpu.padding import fix_padding
 from lgm_core.models.token import keep_class_token
 
@@ -73,6 +74,11 @@ class FrozenBackbone(nn.Module):
             images: on the backbone's device.
             exact: compute in float32, whatever the backbone's precision and the caller's autocast.
         """
+        if self.compiled:
+            return self._features(images, exact)
+        return in_lanes(lambda part: self._features(part, exact), images)
+
+    def _features(self, images: Float[Tensor, "n 3 s s"], exact: bool) -> Float[Tensor, "n f"]:
         normalized = ((images - self.mean) / self.std).contiguous(memory_format=self.memory_format)
         if exact:
             with torch.autocast(images.device.type, enabled=False):
