@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from lgm_core.foundation.errors import InputError
 from lgm_core.foundation.given import shown_path
+from lgm_core.foundation.importing import uncollected
 from lgm_core.foundation.locks import alone
 from stages.advice import explained
 from stages.params import PRIVATE
@@ -23,7 +24,9 @@ _LONGEST_NAME = 240
 
 def run_verb(verb: str, arguments: list[str]) -> None:
     """Call a stage's `main`."""
-    import_module(f"stages.{verb}").main(*arguments)
+    with uncollected():
+        stage = import_module(f"stages.{verb}")
+    stage.main(*arguments)
 
 
 def alone_with(verb: str, arguments: list[str]) -> AbstractContextManager[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from lgm_core.foundation.importing import uncollected
 from stages.process import run_elsewhere, run_stage
 
 
@@ -23,6 +24,7 @@ def run_shared_stage(
 
 def _shared(verb: str, arguments: list[str]) -> None:
     # Once the command line and the settings are checked: it imports torch.
-    from stages.launch import run_shared
+    with uncollected():
+        from stages.launch import run_shared
 
     run_shared(verb, arguments)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.importing import uncollected
 from lgm_core.foundation.sources import BackboneSource
 from lgm_core.models.catalogue import IMAGENET_MEAN, IMAGENET_STD, BackboneRow, Statistics, backbone_row
 from lgm_core.models.frozen import FrozenBackbone, freeze
@@ -82,8 +83,9 @@ def open_backbone(
 def _build_timm(
     row: BackboneRow, input_size: int, pretrained: bool
 ) -> tuple[nn.Module, Statistics, Statistics]:
-    import timm
-    from timm.data.config import resolve_model_data_config
+    with uncollected():
+        import timm
+        from timm.data.config import resolve_model_data_config
 
     elsewhere = row.tag.startswith(("hf-hub:", "local-dir:"))
     if not elsewhere and not timm.is_model(row.tag.partition(".")[0]):
@@ -118,7 +120,8 @@ def _unheard() -> Iterator[None]:
 def _build_open_clip(
     row: BackboneRow, input_size: int, pretrained: bool
 ) -> tuple[nn.Module, Statistics, Statistics]:
-    import open_clip
+    with uncollected():
+        import open_clip
 
     elsewhere = row.tag.startswith(("hf-hub:", "local-dir:"))
     name, _, weights = (row.tag, "", "") if elsewhere else row.tag.partition("/")
