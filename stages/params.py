@@ -16,18 +16,26 @@ PRIVATE = Path(".lgm")
 
 
 def read_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and check the params file, as YAML 1.2 like DVC itself."""
+    """Read and check the params file."""
+    return parse_params(read_settings(path))
+
+
+def read_settings(path: Path = PARAMS_FILE) -> Any:
+    """What the params file says, unchecked, as YAML 1.2 like DVC itself.
+
+    Raises:
+        InputError: if it is no YAML.
+    """
     from ruamel.yaml import YAML
 
     try:
-        content: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
             f"{path} is missing; run stages from the project's folder, or `make suite`."
         ) from None
     except Exception as error:  # the parser has many: bad dates, numbers of a thousand digits, deep nesting
         raise InputError(f"{path} is not valid YAML: {type(error).__name__}: {error}") from None
-    return parse_params(content)
 
 
 def read_layout(params: Params) -> Layout:

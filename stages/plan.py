@@ -8,6 +8,8 @@ from typing import Any
 
 from lgm_core.foundation.errors import InputError
 
+CODE = "code"
+"""The stage that makes what all others depend on: their settings and code."""
 _TRIES = 3
 """DVC gives up after three seconds where another process holds one of its locks; it is then asked again."""
 _SHOWN_LINES = 25
@@ -74,7 +76,15 @@ def open_repo() -> Any:
 
 
 def planned(targets: list[str]) -> Plan:
-    """The stages of the targets that are not up to date, as DVC sees them."""
+    """The stages of the targets that are not up to date, as DVC sees them once the stage `code` is."""
+    plan = _planned(targets)
+    if CODE in plan.waiting and plan.total > 1:
+        reproduce(CODE)
+        plan = _planned(targets)
+    return plan
+
+
+def _planned(targets: list[str]) -> Plan:
     import networkx
     from dvc.exceptions import DvcException
 

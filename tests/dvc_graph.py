@@ -10,6 +10,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from stages.code import SETTINGS
+
 ROOT = Path(__file__).resolve().parents[1]
 SUITES = sorted((ROOT / "suites").glob("*.yaml"))
 CODE_FOLDERS = ("lgm_core", "stages")
@@ -88,8 +90,9 @@ def texts(entries: Iterable[Any]) -> list[str]:
 
 
 def declared(stage: str, part: str, params: dict[str, Any], cell: dict[str, Any]) -> list[str]:
-    """Deps, outs, params or metrics of a cell."""
-    return [resolve(text, params, cell) for text in texts(content(stage).get(part, []))]
+    """Deps, outs, params or metrics of a cell; among params the settings that come with its verb's code."""
+    own = [resolve(text, params, cell) for text in texts(content(stage).get(part, []))]
+    return [*own, *SETTINGS[verb_of(stage)]] if part == "params" and stage != "code" else own
 
 
 def commands(stage: str) -> list[str]:

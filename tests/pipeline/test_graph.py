@@ -38,7 +38,7 @@ from settings.suite_values import left_out
 from toy_project import write_settings
 
 from lgm_core.reporting.tables import OWN_KINDS, TABLES
-from stages.code import VERBS as FINGERPRINTED
+from stages.code import SETTINGS
 
 by_suite = pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.stem)
 
@@ -57,7 +57,7 @@ def test_the_fingerprints_depend_on_all_code_and_are_those_that_stages_need() ->
     assert texts(STAGES["code"]["deps"]) == list(CODE_FOLDERS)
     outs = [out for out in texts(STAGES["code"]["outs"]) if out.startswith("results/code/")]
     assert sorted(outs) == [f"results/code/{verb}.json" for verb in VERBS]
-    assert sorted(FINGERPRINTED) == VERBS
+    assert sorted(SETTINGS) == VERBS
 
 
 def test_settings_are_checked_before_anything_else_is_done() -> None:

@@ -26,11 +26,13 @@ from dvc_graph import (
     resolve,
     result_deps,
     texts,
+    verb_of,
 )
 from recording import Seen, record, recording, recording_layout
 from toy_project import DATASET, ENSEMBLE, SHOWN, enter, stage_calls, write_settings
 
 from lgm_core.foundation.layout import Layout
+from stages.code import SETTINGS
 from stages.params import read_params
 
 pytestmark = pytest.mark.slow
@@ -143,7 +145,7 @@ def test_a_stage_reads_no_settings_but_those_it_declares(name: str, recorded: Re
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "code"])
 def test_a_stage_declares_no_setting_that_none_of_its_cells_reads(stage: str, recorded: Recorded) -> None:
     settings, seen = recorded
-    unused = set(texts(content(stage)["params"]))
+    unused = {*texts(content(stage).get("params", [])), *SETTINGS[verb_of(stage)]}
     for name in cells_of(stage):
         for claim in list(unused):
             key = resolve(claim, settings, entry(CELLS[name][0])[1])
