@@ -38,7 +38,7 @@ from settings.suite_values import left_out
 from toy_project import write_settings
 
 from lgm_core.reporting.tables import OWN_KINDS, TABLES
-from stages.code import SETTINGS
+from stages.verbs import SETTINGS
 
 by_suite = pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.stem)
 

@@ -32,8 +32,8 @@ from recording import Seen, record, recording, recording_layout
 from toy_project import DATASET, ENSEMBLE, SHOWN, enter, stage_calls, write_settings
 
 from lgm_core.foundation.layout import Layout
-from stages.code import SETTINGS
 from stages.params import read_params
+from stages.verbs import SETTINGS
 
 pytestmark = pytest.mark.slow
 
