@@ -26,7 +26,8 @@ def main(dataset: str, source: str) -> None:
     params = read_params()
     work = Work.on(params, read_layout(params), dataset, source)
     measurement = Measurement(work.machine.device)
-    own = work.members()
+    cells = work.cells()
+    inputs, own = work.inputs() | sets_behind(*cells), work.members()
     train = training_images(work, own[0].name)
     distilled = distilled_sets(work, train.classes)
     coded = {
@@ -43,8 +44,8 @@ def main(dataset: str, source: str) -> None:
         how = {"seed": seed, "device": work.machine.device}
         targets[one.name]["prototypes"] = evaluate_prototypes(one.cache, params.probe, **how)
     if own_ranks().first:
-        cell = work.cells()[0]
-        made = named(cell) | {INPUTS: work.inputs(*targets) | sets_behind(*work.cells())}
+        cell = cells[0]
+        made = named(cell) | {INPUTS: inputs}
         facts = probe_facts(params.probe, **made, seed=params.seed)
         facts["members"] = [one.name for one in own]
         facts["png_bytes"] = {name: [png_bytes(one.images) for one in of] for name, of in sets.items()}

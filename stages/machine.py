@@ -2,7 +2,7 @@
 
 LGM_DEVICE       cpu, cuda, cuda:1 …, or claim: a GPU of its own   default: a GPU where there is one
 LGM_RANKS        processes that share a stage    default: one per visible GPU; one without a GPU
-LGM_WORKERS      processes that decode images    default: up to 8, one per core
+LGM_WORKERS      processes that decode images    default: up to 8 beside a GPU; 0 on a CPU, busy anyway
 LGM_DATA         folder of the data sets         default: data
 LGM_MICRO_BATCH  most views in the backbone at once   default: auto, as many as fit into memory
 LGM_PRECISION    auto, float32, bfloat16         default: auto, bfloat16 where it is faster
@@ -42,10 +42,11 @@ def read_machine() -> Machine:
     """Read the `LGM_*` environment variables."""
     workers = whole_number("workers", minimum=0)
     device = choose_device(os.environ.get("LGM_DEVICE"))
+    default = 0 if device.type == "cpu" else min(8, available_cores())
     compiled = whole_number("compile", minimum=0, automatic="auto")
     return Machine(
         device=device,
-        workers=min(8, available_cores()) if workers is None else workers,
+        workers=default if workers is None else workers,
         data_root=Path(os.environ.get("LGM_DATA") or "data"),
         micro_batch=whole_number("micro_batch", minimum=1, automatic="auto"),
         precision=os.environ.get("LGM_PRECISION") or "auto",

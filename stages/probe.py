@@ -32,8 +32,8 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     """Evaluate what `source` distilled, and real images it chooses, on all backbones."""
     params = read_params()
     work = Work.on(params, read_layout(params), dataset, source)
-    measurement = Measurement(work.machine.device)
-    cells, own = work.cells(variant), work.members()
+    measurement, cells = Measurement(work.machine.device), work.cells(variant)
+    inputs, own = work.inputs() | sets_behind(*cells), work.members()
     train = training_images(work, own[0].name)
     distilled = distilled_sets(work, train.classes, variant)
     near = near_images(work, own, distilled, 1 if variant else SHOWN_NEAR)
@@ -43,7 +43,7 @@ def main(dataset: str, source: str, variant: str = "") -> None:
     found = on_every_backbone(work, own, lambda one: _shown(work, one, sets, measurement, variant))
     if own_ranks().first:
         first, side = cells[0], params.method.resolution
-        made = named(first) | {INPUTS: work.inputs(*found) | sets_behind(*cells), "seed": params.seed}
+        made = named(first) | {INPUTS: inputs, "seed": params.seed}
         save_neighbors(first.neighbors, near[0], train, distilled[0].labels, side, made)
         runs, seen = ({name: both[part] for name, both in found.items()} for part in (0, 1))
         write_json(first.probe, probe_facts(params.probe, **made) | {"targets": runs})

@@ -31,7 +31,7 @@ def on_every_backbone(work: Work, own: list[Opened], what: Callable[[Opened], Fo
     """
     ranks = own_ranks()
     known = {one.name: one for one in own}
-    targets = list(dict.fromkeys((*known, *work.params.backbones)))[ranks.rank :: ranks.world]
+    targets = work.targets()[ranks.rank :: ranks.world]
     found = {target: what(known.get(target) or work.opened(target)) for target in targets}
     return {target: one for part in ranks.collect(found) for target, one in part.items()}
 

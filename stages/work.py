@@ -64,9 +64,16 @@ class Work:
         cache = features_of(self.features(name))
         return Opened(name, weight, opened(self.params, name, self.machine), cache)
 
+    def targets(self) -> list[str]:
+        """The backbones that judge: the source's members, and all that are compared."""
+        return list(dict.fromkeys((*self.params.members(self.source), *self.params.backbones)))
+
     def inputs(self, *names: str) -> dict[str, str]:
-        """What a result says that was made from the features of backbones: address → fingerprint."""
-        return features_behind(*map(self.features, names))
+        """What a result says that was made from features: address → fingerprint, by default of all who judge.
+
+        Asked before they are read: of two that follow each other meanwhile, a result says the first.
+        """
+        return features_behind(*map(self.features, names or self.targets()))
 
     def members(self) -> list[Opened]:
         """The backbones that distil, in the order of the settings; one where the source is a backbone."""

@@ -27,17 +27,21 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"LGM_{key.upper()}", raising=False)
 
 
-def test_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(3)))
+def test_defaults_need_no_environment() -> None:
     found = read_machine()
     assert found.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert (found.workers, found.data_root, found.micro_batch) == (3, Path("data"), None)
+    assert (found.data_root, found.micro_batch) == (Path("data"), None)
     assert (found.precision, found.compiled) == ("auto", False)
 
 
-def test_workers_are_at_most_eight_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)))
-    assert read_machine().workers == 8
+@pytest.mark.parametrize(("device", "cores", "workers"), [("cuda", 64, 8), ("cuda", 3, 3), ("cpu", 64, 0)])
+def test_pictures_are_decoded_beside_a_gpu_by_up_to_eight_processes(
+    device: str, cores: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CPU is busy with the backbone: more processes would only take turns with it."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    monkeypatch.setattr(machine, "choose_device", lambda wanted: torch.device(device))
+    assert read_machine().workers == workers
 
 
 def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
