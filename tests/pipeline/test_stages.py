@@ -6,7 +6,6 @@ import csv
 import json
 import statistics
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,6 @@ from lgm_core.distilled import load_distilled, load_time_lapse
 from lgm_core.features.cache import load_features
 from lgm_core.foundation.errors import InputError
 from lgm_core.settings.params import NOTHING
-from stages import work
 from stages.advice import explained
 
 pytestmark = pytest.mark.slow
@@ -349,26 +347,3 @@ def test_without_augmentation_the_centre_views_are_matched(project: dict[str, An
     run("distill", DATASET, "conv")
     cache = load_features(CELL(DATASET, "conv").features)
     assert torch.equal(cache.real_views, cache.train[None])
-
-
-@pytest.mark.parametrize("verb", ["probe", "judge"])
-def test_what_a_result_was_made_from_is_asked_before_it_is_read(
-    verb: str, project: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Features that others replace meanwhile are not those that the result says: it is refused, not believed."""
-    heard: list[str] = []
-
-    def hear(module: Any, name: str) -> None:
-        ask = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *given: heard.append(name) or ask(*given))
-
-    stage = import_module(f"stages.{verb}")
-    hear(work, "features_of")
-    hear(stage, "sets_behind")
-    hear(stage, "distilled_sets")
-    asked = work.features_behind
-    monkeypatch.setattr(work, "features_behind", lambda *cells: heard.append(f"{len(cells)}") or asked(*cells))
-    run(verb, DATASET, "conv")
-    assert heard[:2] == ["2", "sets_behind"]  # of both backbones
-    assert heard.count("features_of") == 2
-    assert heard.count("2") == heard.count("sets_behind") == 1
