@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 def test_what_a_result_was_made_from_is_asked_before_it_is_read(
     verb: str, project: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Features that others replace meanwhile are not those that the result says: it is refused, not believed."""
+    """Features that others replace meanwhile are not those that the result says: it is refused."""
     heard: list[str] = []
 
     def hear(module: Any, name: str) -> None:
