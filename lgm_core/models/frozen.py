@@ -157,7 +157,8 @@ def freeze(
     """A model on the CPU, prepared for speed as a backbone that sees one image size and never changes.
 
     Args:
-        model: maps normalised images to features; changed in place.
+        model: maps normalised images to features, each by itself; changed in place. On a CPU it is called in
+            several threads at once, so its forward pass may not write to the model.
         statistics: mean and standard deviation of the normalisation, per channel.
         input_size, device, precision, compiled: as for :func:`load_backbone`.
     """
