@@ -79,7 +79,11 @@ def planned(targets: list[str]) -> Plan:
     """The stages of the targets that are not up to date, as DVC sees them once the stage `code` is."""
     plan = _planned(targets)
     if CODE in plan.waiting and plan.total > 1:
+        said = logging.getLogger("dvc")
+        level = said.level
+        said.setLevel(logging.WARNING)
         reproduce(CODE)
+        said.setLevel(level)
         plan = _planned(targets)
     return plan
 

@@ -27,10 +27,10 @@ def main(targets: str = "", jobs: str = "") -> None:
     """Reproduce targets, all stages without any, as many at once as there are jobs."""
     count = _job_count(jobs)
     if count > 1:
-        logging.getLogger("dvc").setLevel(logging.WARNING)
         plan = planned(targets.split())
         if not plan.over:
             run(plan, min(count, plan.total), _shared_settings(count))
+        logging.getLogger("dvc").setLevel(logging.WARNING)
     reproduce_all(targets.split())
     print("All is up to date.")
 
