@@ -195,6 +195,17 @@ def test_nothing_runs_out_of_the_screen(served: str, tab: Tab, width: int) -> No
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_a_long_name_of_a_picture_stays_in_its_column(served: str, tab: Tab, width: int) -> None:
+    tab.open(f"{served}/index.html", width)
+    tab.run("document.querySelector('#pictures figure button').click()")
+    tab.settle()
+    told = "document.querySelector('dialog figcaption')"
+    tab.run(f"{told}.textContent = 'train/n01440764/' + 'n01440764_10043'.repeat(9) + '.JPEG'")
+    assert tab.run(f"{told}.scrollWidth <= {told}.clientWidth")
+    assert tab.run("((one) => one.scrollWidth <= one.clientWidth)(document.querySelector('dialog'))")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_what_is_tapped_is_large_enough(served: str, tab: Tab, width: int) -> None:
     """WCAG 2.2, 2.5.8: 24 pixels, but for links within a sentence or in a table's cell."""
     tab.open(f"{served}/index.html", width)
