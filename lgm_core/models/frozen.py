@@ -76,7 +76,8 @@ class FrozenBackbone(nn.Module):
         """
         if self.compiled:
             return self._features(images, exact)
-        return in_lanes(lambda part: self._features(part, exact), images)
+        convolutional = self.memory_format == torch.channels_last
+        return in_lanes(lambda part: self._features(part, exact), images, back=not convolutional)
 
     def _features(self, images: Float[Tensor, "n 3 s s"], exact: bool) -> Float[Tensor, "n f"]:
         normalized = ((images - self.mean) / self.std).contiguous(memory_format=self.memory_format)

@@ -51,6 +51,13 @@ def test_features_and_gradients_are_bit_for_bit_those_of_one_part_after_another(
     pixels = images(13, 160).requires_grad_()
     count = lane_count(pixels)
     assert count == min(threads, 3)
+    with torch.no_grad():
+        expected = _by_parts(backbone, pixels, count)
+        torch.set_num_threads(count)  # one for each lane
+        assert torch.equal(backbone(pixels), expected)
+    assert torch.equal(backbone.embed(pixels), expected)
+    if backbone.memory_format == torch.channels_last:
+        return  # a convolution's gradient is of the whole batch
     expected = _by_parts(backbone, pixels, count)
     torch.set_num_threads(1)
     expected_gradient = _gradient(expected, pixels)
@@ -58,9 +65,20 @@ def test_features_and_gradients_are_bit_for_bit_those_of_one_part_after_another(
     features = backbone(pixels)
     assert torch.equal(features, expected)
     assert torch.equal(_gradient(features, pixels), expected_gradient)
+
+
+def test_the_gradient_of_a_convolutional_backbone_has_no_lanes(threads: int) -> None:
+    """So that distilled images are the same on one thread and on as many as stages side by side leave it."""
+    backbone = freeze(timm_model("test_resnet"), STATISTICS, input_size=160)
+    pixels = images(16, 160).requires_grad_()
+    sizes: list[int] = []
+    backbone.model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    backbone(pixels)
+    assert sizes == [16]
     with torch.no_grad():
-        assert torch.equal(backbone(pixels), expected)
-    assert torch.equal(backbone.embed(pixels), expected)
+        backbone(pixels)
+    assert sum(sizes[1:]) == 16
+    assert len(sizes[1:]) == lane_count(pixels) > 1
 
 
 def test_a_batch_is_what_it_is_without_lanes(backbone: FrozenBackbone, threads: int) -> None:

@@ -32,13 +32,15 @@ def lane_count(images: Tensor) -> int:
     return max(1, min(torch.get_num_threads(), len(images) // _LEAST, _MOST_LANES))
 
 
-def in_lanes(model: Model, images: Tensor) -> Tensor:
+def in_lanes(model: Model, images: Tensor, *, back: bool = True) -> Tensor:
     """`model(images)`, part by part side by side; differentiable in the images, not twice.
 
     Args:
         model: maps every image by itself, whatever else the batch holds, and may be called in several
             threads at once. It sets whatever it needs of autocast itself.
         images: [n, ...] on the CPU.
+        back: whether to do so where a gradient is wanted, too. That of a convolution may have other last bits
+            in a smaller batch, so that the number of threads would be seen in what is distilled.
 
     Returns:
         [n, F]: the images' features.
@@ -47,7 +49,7 @@ def in_lanes(model: Model, images: Tensor) -> Tensor:
     if count == 1:
         return model(images)
     if torch.is_grad_enabled() and images.requires_grad:
-        return _Lanes.apply(model, images, count)  # pyright: ignore[reportReturnType]
+        return _Lanes.apply(model, images, count) if back else model(images)  # pyright: ignore[reportReturnType]
     return torch.cat(_at_once([_Forward(model, part) for part in images.tensor_split(count)]))
 
 
