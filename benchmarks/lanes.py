@@ -1,8 +1,8 @@
 """What lanes are worth on a CPU: python -m benchmarks.lanes
 
 A batch through a backbone with random weights, forward and back to the pixels, and forward alone: on one
-thread, with all threads at every operation, and in lanes, where parts of the batch have a thread each. Gradients
-of convolutional backbones are not made in lanes, so that way is the second one there.
+thread, with all threads at every operation, and in lanes, where parts of the batch have a thread each.
+Gradients of convolutional backbones are not made in lanes: there the third way is the second.
 """
 
 from __future__ import annotations
