@@ -2,13 +2,14 @@
 
 An image's features do not depend on the other images of its batch, so parts may go through a frozen model at
 the same time, each in a thread of its own (a lane), whose operations then run on one core. At 64 pixels that
-is up to half as fast again as every operation on all cores, and no layer's sums are divided among cores.
+is up to 1.4 times as fast as every operation on all cores, and no layer's sums are divided among cores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -50,23 +51,16 @@ def in_lanes(model: Model, images: Tensor, *, back: bool = True) -> Tensor:
         return model(images)
     if torch.is_grad_enabled() and images.requires_grad:
         return _Lanes.apply(model, images, count) if back else model(images)  # pyright: ignore[reportReturnType]
-    return torch.cat(_at_once([_Forward(model, part) for part in images.tensor_split(count)]))
+    untraced = torch.no_grad()(model)  # whether a graph is wanted is each thread's own affair
+    return torch.cat(_at_once([partial(untraced, part) for part in images.tensor_split(count)]))
 
 
-class _Forward:
-    """One part on its way through the model, without a graph."""
+class _Traced:
+    """One part on its way through the model, with a graph of its own, which stays here for the way back."""
 
     def __init__(self, model: Model, part: Tensor) -> None:
         self.model = model
         self.part = part
-
-    def __call__(self) -> Tensor:
-        with torch.no_grad():
-            return self.model(self.part)
-
-
-class _Traced(_Forward):
-    """The same with a graph of the part's own, which stays in this object for the way back."""
 
     def __call__(self) -> Tensor:
         with torch.enable_grad():
@@ -92,10 +86,7 @@ class _Lanes(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
         (gradient,) = gradients
         shares = gradient.tensor_split(len(ctx.parts))
-        tasks = [
-            lambda part=part, share=share: part.back(share)
-            for part, share in zip(ctx.parts, shares, strict=True)
-        ]
+        tasks = [partial(part.back, share) for part, share in zip(ctx.parts, shares, strict=True)]
         return None, torch.cat(_at_once(tasks)), None
 
 
