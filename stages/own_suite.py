@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import string
+from collections.abc import Iterable
 from pathlib import Path
 
 from lgm_core.foundation.errors import InputError
@@ -49,7 +50,8 @@ def own_suite(name: str, data: list[str], backbones: list[str], input_size: int)
         right=rest[0] if rest else NOTHING,
         # There are pairs of models where there are two.
         compared=left if len(models) > 1 else NOTHING,
-        ensembles=_together(list(models)),
+        ensembles=f"\n  all:{_listed(models, '  ')}" if len(models) > 1 else " {}",
+        varied=_listed(models, "    ") if len(models) > 1 else " []",
         longer=_as_long(len(models)),
         source=next(iter(models)),
         resolution=round(input_size * 8 / 7),
@@ -70,9 +72,9 @@ def short_names(sources: list[str]) -> dict[str, str]:
     return found
 
 
-def _together(models: list[str]) -> str:
-    """The ensemble of all models, where there are several."""
-    return "".join(["\n  all:", *(f"\n  - {name}" for name in models)]) if len(models) > 1 else " {}"
+def _listed(models: Iterable[str], indent: str) -> str:
+    """The models as lines of a YAML list."""
+    return "".join(f"\n{indent}- {name}" for name in models)
 
 
 def _as_long(models: int) -> str:

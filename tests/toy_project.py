@@ -73,6 +73,7 @@ def toy_settings(rows: dict[str, dict[str, str]]) -> dict[str, Any]:
     for part in ("tables", "figures"):
         for shown in settings[part].values():
             known = {"source": BACKBONES[0], "sources": [BACKBONES[0], ENSEMBLE]}
+            known["backbones"] = list(BACKBONES)
             shown |= {place: known.get(place, DATASET) for place in shown}
     settings["figures"]["figure8"]["source"] = SHOWN
     settings["tables"]["table4"] = {"left": GROUPED, "right": GROUPED}

@@ -68,6 +68,7 @@ class Compared:
         table: its name among the published values; another name has none.
         ensembles: name → members, where its kind compares them.
         sources: what distils, where a table names it.
+        varied: backbones that distil its variants.
         distillations: of every set.
     """
 
@@ -76,6 +77,7 @@ class Compared:
     table: str = ""
     ensembles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
+    varied: tuple[str, ...] = ()
     distillations: int = 1
 
     def reported(self, part: str, rows: dict[str, str]) -> Published:
@@ -85,8 +87,9 @@ class Compared:
             part: data set, or half of Table 7.
             rows: row here → row there.
         """
-        whole = set(self.backbones) == set(PAPER_BACKBONES)
-        columns = [*self.backbones, *([AVERAGE] if whole else [])]
+        distilling = self.varied or self.backbones
+        whole = set(distilling) == set(PAPER_BACKBONES)
+        columns = [*distilling, *([AVERAGE] if whole else [])]
         return {
             row: {column: reported_values(self.table, part, there, column) for column in columns}
             for row, there in rows.items()

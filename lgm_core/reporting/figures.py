@@ -268,6 +268,10 @@ def check_figures(params: Params) -> None:
         if "source" in row.places and (source == NOTHING) != (not shown_datasets(name, params)):
             allowed = "none where the figure shows no data set, and a backbone where it does"
             raise SettingError(f"figures.{name}.source", source, allowed)
+        distilled = params.tables[row.table].backbones if row.table else None
+        if distilled is not None and source != NOTHING and source not in distilled:
+            allowed = f"one of tables.{row.table}.backbones: {', '.join(distilled)}"
+            raise SettingError(f"figures.{name}.source", source, allowed)
     shown_alone = {
         "variants.rounds": (params.variants.rounds, "figure3", True),
         "figure_backbones": (params.figure_backbones, "figure8", False),

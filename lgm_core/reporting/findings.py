@@ -186,8 +186,9 @@ def _fine_grained(params: Params, tables: Iterable[Table]) -> Finding | None:
 
 
 def _elsewhere(results: Results, params: Params, dataset: str, variant: str) -> Value:
-    """The mean over ordered pairs of different models."""
-    known = pairs(tuple(params.backbones))
+    """The mean over Table 3's backbones, each on all other models."""
+    of = params.tables["table3"].backbones or ()
+    known = [(a, b) for a, b in pairs(tuple(params.backbones)) if a in of]
     return average([results.transfer(dataset, a, b, variant=variant) for a, b in known])
 
 

@@ -45,7 +45,7 @@ def _variants(params: Params) -> Iterator[Run]:
     for group, places in shown.items():
         for dataset in places.datasets:
             for name in params.variants.groups[group]:
-                for backbone in params.backbones if places.source is None else (places.source,):
+                for backbone in (places.backbones or ()) if places.source is None else (places.source,):
                     yield Run("distill", dataset, backbone, f"{group}/{name}")
 
 

@@ -26,9 +26,11 @@ from lgm_core.reporting.results import Results
 from lgm_core.reporting.universal import universal_blocks, universal_told
 from lgm_core.reporting.variant_blocks import ablation_blocks, objective_blocks, objectives_told
 from lgm_core.settings.params import Params, Shown
+from lgm_core.settings.places import LISTS
 
 PAIR = ("left", "right")
 ONE = ("dataset",)
+VARIED = ("dataset", "backbones")
 JUDGED = ("dataset", "sources")
 
 
@@ -203,14 +205,14 @@ class TableRow:
 TABLES = {
     "table1": TableRow("same_model", "Linear probes on a few images per class", PAIR),
     "table2": TableRow("cross_model", "Distilled with the row's backbone, probed on the column's", PAIR),
-    "table3": TableRow("ablation", "Ablation of the method", ONE),
+    "table3": TableRow("ablation", "Ablation of the method", VARIED),
     "table4": TableRow("spurious", "Data sets with spurious correlations", PAIR),
     "table5": TableRow("same_model", "Fine-grained data sets", PAIR, against="table1"),
     "table6": TableRow("pairs", "Alignment and transfer of every pair of models", ONE),
     "table7": TableRow("matrices", "Transfer of distilled images beside alignment of models", ONE),
     "table8": TableRow("same_model", "Further data sets", PAIR),
-    "table9": TableRow("universal", "Sets made for several backbones at once", ONE),
-    "table10": TableRow("objectives", "What the images are to match", ONE),
+    "table9": TableRow("universal", "Sets made for several backbones at once", VARIED),
+    "table10": TableRow("objectives", "What the images are to match", VARIED),
     "table11": TableRow("judges", "Everything that can stand for a data set, by every measure", JUDGED),
 }
 
@@ -234,7 +236,7 @@ def check_places(part: str, known: Mapping[str, tuple[str, ...]], given: Mapping
         raise KeyFaultError("unknown", unknown, f"allowed: {', '.join(known)}")
     for name, places in known.items():
         if name not in given:
-            nothing = ", ".join(f"{place}: none" for place in places)
+            nothing = ", ".join(f"{place}: {'[]' if place in LISTS else 'none'}" for place in places)
             raise KeyFaultError("missing", [f"{part}.{name}"], f"{nothing} leaves it out")
         if given[name].kind is not None:
             raise KeyFaultError("unknown", [f"{part}.{name}.kind"], f"allowed: {', '.join(places)}")
@@ -256,10 +258,12 @@ def check_tables(params: Params) -> None:
             raise SettingError(
                 f"own_tables.{name}", shown.places, "a name of its own, and kind, left and right"
             )
-    table11 = params.tables["table11"]
-    if bool(table11.sources) != bool(table11.datasets):
-        allowed = "[] where the table shows no data set, and at least one source where it does"
-        raise SettingError("tables.table11.sources", list(table11.sources or ()), allowed)
+    for name, row in TABLES.items():
+        places = params.tables[name].places
+        for place in set(row.places) & set(LISTS):
+            if bool(places[place]) != bool(params.tables[name].datasets):
+                allowed = "[] where the table shows no data set, and at least one name where it does"
+                raise SettingError(f"tables.{name}.{place}", list(places[place]), allowed)
     shown_alone = {
         "variants.ablation": (params.variants.ablation, "table3", True),
         "ensembles": (params.ensembles, "table9", True),
@@ -333,6 +337,7 @@ def assemble(name: str, results: Results, params: Params, captions: Mapping[str,
         name,
         {one: tuple(members) for one, members in params.ensembles.items()} if kind.together else {},
         shown.sources or (),
+        shown.backbones or (),
         params.distillations,
     )
     blocks = tuple(block for dataset in shown.datasets for block in kind.blocks(results, dataset, compared))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from lgm_core.foundation.layout import BASE
 from lgm_core.reporting.blocks import AVERAGE, Block, Compared, Grid
@@ -27,7 +27,7 @@ def _rows(compared: Compared) -> dict[str, tuple[str, str, tuple[str, ...]]]:
     longer = {
         longer_row(name, label): (name, f"{LONGER}/{label}", (name,))
         for label in compared.variants
-        for name in compared.backbones
+        for name in compared.varied
     }
     together = {name: (name, BASE, members) for name, members in compared.ensembles.items()}
     return {**alone, **longer, **together}
@@ -87,19 +87,21 @@ def universal_told(results: Results, dataset: str, compared: Compared) -> str:
             )
     lines += _on_unseen(found, compared, names, "the best single source at the same steps")
     for label in compared.variants:
-        rows = {name: found[longer_row(name, label)] for name in names}
-        lines += _on_unseen({**found, **rows}, compared, names, f"the best single source, {label}")
+        rows = {name: found[longer_row(name, label)] for name in compared.varied}
+        best = "the best single source" if set(rows) == set(names) else f"the best of {', '.join(rows)}"
+        lines += _on_unseen({**found, **rows}, compared, tuple(rows), f"{best}, {label}")
     return " ".join(lines)
 
 
-def _on_unseen(found: Grid, compared: Compared, names: Iterable[str], rival: str) -> list[str]:
-    """The mean over ensembles of what they lead a rival by where they did not distil."""
+def _on_unseen(found: Grid, compared: Compared, alone: Sequence[str], rival: str) -> list[str]:
+    """The mean over ensembles of what they lead the best of lone backbones by where neither distilled."""
     ours, theirs = [], []
     for row, members in compared.ensembles.items():
-        for target in (name for name in names if name not in members):
-            ours.append(found[row][target])
-            rivals = [found[name][target] for name in names if name != target]
-            theirs.append(max(rivals, key=lambda value: value.mean))
+        for target in (name for name in compared.backbones if name not in members):
+            rivals = [found[name][target] for name in alone if name != target]
+            if rivals:
+                ours.append(found[row][target])
+                theirs.append(max(rivals, key=lambda value: value.mean))
     if not ours:
         return []
     return [

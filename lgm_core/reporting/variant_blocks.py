@@ -19,7 +19,7 @@ def ablation_blocks(results: Results, dataset: str, compared: Compared) -> tuple
     """The method and its variants, on the distilling model and on the others (Table 3)."""
     variants = {METHOD: BASE, **{name: f"ablation/{name}" for name in compared.variants}}
     same, cross = _grids(results, dataset, compared, variants)
-    same[FULL] = with_average({name: results.full(dataset, name) for name in compared.backbones})
+    same[FULL] = with_average({name: results.full(dataset, name) for name in compared.varied})
     published = {row: FULL if row == METHOD else row for row in variants}
     return tuple(
         Block(
@@ -27,7 +27,7 @@ def ablation_blocks(results: Results, dataset: str, compared: Compared) -> tuple
             measure,
             "Method",
             tuple(found),
-            (*compared.backbones, AVERAGE),
+            _columns(compared),
             found,
             contenders=tuple(variants),
             reported=compared.reported(
@@ -45,7 +45,7 @@ def objective_blocks(results: Results, dataset: str, compared: Compared) -> tupl
     variants = {OWN: BASE, **{name: f"objectives/{name}" for name in compared.variants}}
     same, cross = _grids(results, dataset, compared, variants)
     costs: Grid = {row: _cost(results, dataset, compared, variant) for row, variant in variants.items()}
-    rows, named, columns = tuple(variants), compared.variants, (*compared.backbones, AVERAGE)
+    rows, named, columns = tuple(variants), compared.variants, _columns(compared)
     return (
         Block(dataset, "same", "Objective", rows, columns, same, rows, named=named),
         Block(dataset, "cross", "Objective", rows, columns, cross, rows, named=named),
@@ -55,14 +55,19 @@ def objective_blocks(results: Results, dataset: str, compared: Compared) -> tupl
 
 def objectives_told(results: Results, dataset: str, compared: Compared) -> str:
     """Which objective the settings themselves have."""
-    method = results.method(dataset, compared.backbones[0])
+    method = results.method(dataset, compared.varied[0])
     return f"{dataset}: the settings' own objective is {method['objective']}."
+
+
+def _columns(compared: Compared) -> tuple[str, ...]:
+    """The models that distil variants; their mean, where there are several."""
+    return compared.varied if len(compared.varied) == 1 else (*compared.varied, AVERAGE)
 
 
 def _cost(results: Results, dataset: str, compared: Compared, variant: str) -> dict[str, Value]:
     """Steps, views of an image in a step, and seconds of one distillation, the mean over backbones."""
-    method = results.method(dataset, compared.backbones[0], variant)
-    seconds = [results.distill_seconds(dataset, name, variant) for name in compared.backbones]
+    method = results.method(dataset, compared.varied[0], variant)
+    seconds = [results.distill_seconds(dataset, name, variant) for name in compared.varied]
     mean = math.fsum(seconds) / len(seconds) / compared.distillations
     return {
         STEPS: Value(method["steps"], digits=0),
@@ -72,7 +77,7 @@ def _cost(results: Results, dataset: str, compared: Compared, variant: str) -> d
 
 
 def _grids(results: Results, dataset: str, compared: Compared, variants: dict[str, str]) -> tuple[Grid, Grid]:
-    """Row → column → accuracy on the distilling model, and the mean over the others."""
+    """Row → distilling model → accuracy on itself, and the mean over the others."""
     names = compared.backbones
     if len(names) < 2:
         raise InputError(
@@ -88,7 +93,7 @@ def _grids(results: Results, dataset: str, compared: Compared, variants: dict[st
 
     def grid(evaluate: Callable[[str, str], Value]) -> Grid:
         return {
-            row: with_average({name: evaluate(name, variant) for name in names})
+            row: with_average({name: evaluate(name, variant) for name in compared.varied})
             for row, variant in variants.items()
         }
 

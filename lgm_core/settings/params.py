@@ -24,7 +24,7 @@ from lgm_core.settings.method import (
     MethodSettings,
     with_overrides,
 )
-from lgm_core.settings.places import Shown, shown
+from lgm_core.settings.places import LISTS, Shown, shown
 
 _ROWS = ("full", "average")
 """Names that tables give to rows and columns of their own."""
@@ -316,11 +316,13 @@ def _check_shown(params: Params) -> None:
                 group, known = "datasets", [*params.datasets, NOTHING]
                 if place == "source":
                     group, known = "backbones", [*params.backbones, NOTHING]
+                if place == "backbones":
+                    group, known = place, list(params.backbones)
                 if place == "sources":
                     group, known = "backbones and ensembles", [*params.backbones, *params.ensembles]
                 if (title, place) == ("figure8", "source"):
                     known += params.figure_backbones
-                for name in given if place == "sources" else (given,):
+                for name in given if place in LISTS else (given,):
                     if name not in known:
                         allowed = f"one of {group}: {', '.join(known)}"
                         raise SettingError(f"{part}.{title}.{place}", name, allowed)

@@ -10,6 +10,9 @@ from lgm_core.foundation.errors import KeyFaultError, SettingError
 from lgm_core.foundation.layout import NOTHING
 from lgm_core.settings import checks
 
+LISTS = ("sources", "backbones")
+"""Places that hold several names; [] where the table shows no data set."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -21,6 +24,7 @@ class Shown:
         left, right: the two data sets, where it shows two.
         source: the backbone, where it shows one.
         sources: what distils, where it shows several.
+        backbones: those whose variants of the method it shows.
     """
 
     kind: str | None = None
@@ -29,6 +33,7 @@ class Shown:
     right: str | None = None
     source: str | None = None
     sources: tuple[str, ...] | None = None
+    backbones: tuple[str, ...] | None = None
 
     @property
     def places(self) -> dict[str, Any]:
@@ -58,7 +63,7 @@ def shown(value: Any, key: str) -> Shown:
 
 
 def _place(part: str) -> checks.Check:
-    return _names if part == "sources" else checks.name
+    return _names if part in LISTS else checks.name
 
 
 def _names(value: Any, key: str) -> tuple[str, ...]:

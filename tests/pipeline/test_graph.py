@@ -38,6 +38,7 @@ from settings.suite_values import left_out
 from toy_project import write_settings
 
 from lgm_core.reporting.tables import OWN_KINDS, TABLES
+from lgm_core.settings.places import LISTS
 from stages.verbs import SETTINGS
 
 by_suite = pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.stem)
@@ -201,7 +202,7 @@ def test_a_table_depends_on_the_data_sets_it_names(table: str) -> None:
         f"results/${{suite}}/${{tables.{name}.{side}}}/{kind}"
         for name in of
         for side in tables[name]
-        if side != "sources"
+        if side not in LISTS
         for kind in _PARTS.get(table, _OWN_MODEL)
     }
 

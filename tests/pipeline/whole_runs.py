@@ -63,6 +63,7 @@ def pictures(root: Path, names: list[str], *, side: int, count: int = 2) -> None
 def show_only(settings: dict[str, Any], left: str, right: str, source: str) -> None:
     """Let all tables and figures show what the settings still list."""
     places = {"left": left, "dataset": left, "right": right, "source": source, "sources": [source]}
+    places["backbones"] = [source]
     for part in ("tables", "figures"):
         for shown in settings[part].values():
             shown |= {place: places[place] for place in shown}

@@ -36,7 +36,7 @@ def test_without_augmentation_there_are_no_views_for_the_real_gradient(params: C
         augment="none",
         real_rounds=4,
         variants={"ablation": {}, "rounds": {}},
-        tables={"table3": {"dataset": "none"}},
+        tables={"table3": {"dataset": "none", "backbones": []}},
     )
     views = 100 * (1 + changed.probe.full_view_rounds) + 50
     cost = estimate(changed, "shapes", Size(100, 50, 7), {"one": Speed(1.0, 1.0, 2.0, 10)}, workers=1)

@@ -170,7 +170,8 @@ def shown_settings(
     ablation = {name: {"parameterization": "pixels"} for name in variants}
     suite["variants"] |= {"ablation": ablation, "rounds": {}}
     for shown in (suite["tables"][name] for name in PAPERS):
-        shown |= {place: right if place == "right" else left for place in shown}
+        known = {"right": right, "backbones": list(backbones)}
+        shown |= {place: known.get(place, left) for place in shown}
     for shown in suite["figures"].values():
         shown |= dict.fromkeys(shown, NOTHING)
     suite["own_tables"] = {

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from reporting.hand_made import one_set, write_of
+from settings.suite_values import left_out
 
 from lgm_core.foundation.layout import Layout
 from lgm_core.reporting.blocks import Compared
@@ -24,7 +25,7 @@ from lgm_core.settings.params import Params, parse_params
 
 NETS = ("a", "b", "c")
 ENSEMBLES = {"all": NETS, "without_c": ("a", "b")}
-COMPARED = Compared(NETS, ("threefold",), ensembles=ENSEMBLES, distillations=2)
+COMPARED = Compared(NETS, ("threefold",), ensembles=ENSEMBLES, varied=NETS, distillations=2)
 Write = Callable[..., None]
 
 
@@ -110,6 +111,18 @@ def test_what_universal_sets_say(universal: Results) -> None:
     # On c: a reaches 40, b 39; with three times the steps 45.
     assert "less the best single source at the same steps: +10.0 ± 2.8 (resolved)" in told
     assert "less the best single source, threefold: +5.0 ± 2.8 (not resolved)" in told
+
+
+def test_lone_backbones_without_more_steps_have_no_row_and_are_no_rivals(
+    universal: Results,
+) -> None:
+    """On c, which `without_c` never saw, only a and b are rivals; b alone reaches 45."""
+    some = replace(COMPARED, varied=("b", "c"))
+    (block,) = universal_blocks(universal, "pets", some)
+    assert block.rows == (*NETS, "longer/b/threefold", "longer/c/threefold", "all", "without_c")
+    told = universal_told(universal, "pets", some)
+    assert "less the best of b, c, threefold: +5.0 ± 2.8 (not resolved)" in told
+    assert "threefold" not in universal_told(universal, "pets", replace(COMPARED, varied=("c",)))
 
 
 def test_one_distillation_has_no_error(layout: Layout, universal: Results) -> None:
@@ -211,9 +224,7 @@ def drawn(suite: dict[str, Any]) -> Params:
     }
     for part in ("tables", "figures"):
         for shown in suite[part].values():
-            shown |= {place: "a" if place == "source" else "none" for place in shown if place != "sources"}
-            if "sources" in shown:
-                shown["sources"] = []
+            shown |= left_out(shown) | ({"source": "a"} if "source" in shown else {})
     for name, shown in suite["figures"].items():
         if "source" in shown and name not in ("figure9", "figure10"):
             shown["source"] = "none"

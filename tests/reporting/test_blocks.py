@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from reporting.hand_made import MODELS, VARIANTS, baselines, sets, write_of
@@ -21,7 +22,7 @@ from lgm_core.reporting.results import Results, Value, summarize
 from lgm_core.reporting.table_formats import best_rows
 from lgm_core.reporting.variant_blocks import ablation_blocks
 
-TWO, THREE = Compared(("a", "b")), Compared(MODELS, VARIANTS)
+TWO, THREE = Compared(("a", "b")), Compared(MODELS, VARIANTS, varied=MODELS)
 
 # Linear probes on the same model
 
@@ -164,6 +165,13 @@ def test_ablation_same_is_the_diagonal_and_cross_the_mean_of_the_others(three: R
     assert same.rows == ("method", "no_pyramid", "no_augment", "full")
     assert cross.rows == ("method", "no_pyramid", "no_augment")
     assert best_rows(same, "a") == {"method"}
+
+
+def test_ablation_of_one_backbone_is_probed_on_all_others(three: Results) -> None:
+    same, cross = ablation_blocks(three, "pets", replace(THREE, varied=("b",)))
+    assert same.columns == cross.columns == ("b",)
+    assert same.cells["full"]["b"] == three.full("pets", "b")
+    assert cross.cells["method"]["b"] == Value(35.0, 2.0)
 
 
 def test_ablation_needs_another_model(three: Results) -> None:

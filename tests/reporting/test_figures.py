@@ -320,7 +320,7 @@ def test_a_backbone_without_a_data_set_and_the_other_way_round_are_refused(
 
 
 def test_figure5_follows_table_3(suite: dict[str, Any]) -> None:
-    without(suite)["tables"]["table3"]["dataset"] = "none"
+    without(suite)["tables"]["table3"] = {"dataset": "none", "backbones": []}
     suite["variants"]["ablation"] = {}
     assert refusal(suite).key == "figures.figure5.source"
     suite["figures"]["figure5"]["source"] = "none"

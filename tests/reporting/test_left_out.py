@@ -62,8 +62,8 @@ def test_a_table_that_averages_over_other_models_needs_two(suite: dict[str, Any]
     suite |= {"backbones": {"lite0": "efficientnet_lite0"}, "ensembles": {}}
     for part in ("tables", "figures"):
         for shown in suite[part].values():
-            shown |= {place: [] if place == "sources" else "none" for place in shown}
-    suite["tables"][name]["dataset"] = "shapes"
+            shown |= left_out(shown)
+    suite["tables"][name] = {"dataset": "shapes", "backbones": ["lite0"]}
     groups = {"table3": "ablation", "table10": "objectives"}
     shown_alone = {groups[name]: {"short": {"steps": 9}}}
     suite["variants"] = {group: {} for group in suite["variants"]} | shown_alone

@@ -261,9 +261,15 @@ def test_an_unknown_table_is_refused(suite: dict[str, Any]) -> None:
         check_tables(parse_params(suite))
 
 
-def test_a_missing_table_is_refused_and_told_how_to_leave_it_out(suite: dict[str, Any]) -> None:
-    del suite["tables"]["table5"]
-    told = r"missing key tables\.table5; left: none, right: none leaves it out\."
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [("table5", "left: none, right: none"), ("table3", r"dataset: none, backbones: \[\]")],
+)
+def test_a_missing_table_is_refused_and_told_how_to_leave_it_out(
+    suite: dict[str, Any], name: str, places: str
+) -> None:
+    del suite["tables"][name]
+    told = rf"missing key tables\.{name}; {places} leaves it out\."
     with pytest.raises(KeyFaultError, match=told):
         check_tables(parse_params(suite))
 
@@ -318,18 +324,6 @@ def test_a_half_filled_table_of_ones_own_or_one_named_as_the_papers_is_refused(
     with pytest.raises(SettingError) as caught:
         check_tables(parse_params(suite))
     assert caught.value.key == f"own_tables.{name}"
-
-
-def test_ablations_that_no_table_shows_are_refused(suite: dict[str, Any]) -> None:
-    suite["tables"]["table3"]["dataset"] = "none"
-    with pytest.raises(SettingError) as caught:
-        check_tables(parse_params(suite))
-    assert (caught.value.key, caught.value.given) == (
-        "variants.ablation",
-        ["no_decorrelate", "no_pyramid", "no_augment"],
-    )
-    suite["variants"]["ablation"] = {}
-    check_tables(parse_params(suite))
 
 
 @pytest.mark.parametrize("name", ["full", "average"])

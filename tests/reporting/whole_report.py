@@ -42,7 +42,7 @@ def whole_settings(suite: dict[str, Any]) -> Params:
         "recipes": {"quick": {"steps": 9}},
     }
     suite["ensembles"] = {"both": list(NETS)}
-    places = {"source": "a", "sources": ["a", "both"], "right": "biased"}
+    places = {"source": "a", "sources": ["a", "both"], "backbones": list(NETS), "right": "biased"}
     for part in ("tables", "figures"):
         for shown in suite[part].values():
             for place in shown:

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from lgm_core.reporting.figures import check_figures
 from lgm_core.reporting.tables import check_tables
 from lgm_core.settings.params import Params, parse_params
+from lgm_core.settings.places import LISTS
 
 Make = Callable[..., Params]
 SettingPath = tuple[str, ...]
@@ -69,4 +70,4 @@ def check_whole(content: Any) -> Params:
 
 def left_out(shown: dict[str, Any]) -> dict[str, Any]:
     """A table or figure without a data set."""
-    return {place: [] if place == "sources" else "none" for place in shown}
+    return {place: [] if place in LISTS else "none" for place in shown}

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from settings.suite_values import check_whole
+from settings.suite_values import check_whole, left_out
 
 from lgm_core.foundation.errors import InputError, KeyFaultError, SettingError
 from lgm_core.settings.method import MethodSettings
@@ -81,7 +81,7 @@ def test_what_only_an_empty_table_or_figure_would_show_is_refused(
     part: str, name: str, key: str, whole_suite: dict[str, Any]
 ) -> None:
     shown = whole_suite[part][name]
-    whole_suite[part][name] = dict.fromkeys(shown, "none")
+    whole_suite[part][name] = left_out(shown)
     if name == "table9":
         whole_suite["variants"]["longer"] = {}
     assert "shows nothing" in refused(whole_suite, key)
@@ -112,6 +112,13 @@ def test_a_table_or_figure_that_shows_a_data_set_has_something_to_show(
 def test_the_judges_sources_are_a_list_of_sources(whole_suite: dict[str, Any], sources: Any) -> None:
     whole_suite["tables"]["table11"]["sources"] = sources
     refused(whole_suite, "tables.table11.sources")
+
+
+@pytest.mark.parametrize("name", ["table3", "table9", "table10"])
+@pytest.mark.parametrize("backbones", ["lite0", ["lite0", "lite0"], ["all"], [], "none"], ids=repr)
+def test_variants_are_of_a_list_of_backbones(whole_suite: dict[str, Any], name: str, backbones: Any) -> None:
+    whole_suite["tables"][name]["backbones"] = backbones
+    refused(whole_suite, f"tables.{name}.backbones")
 
 
 def test_a_judged_source_may_be_an_ensemble(whole_suite: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
-from settings.suite_values import EMBEDDED, SUITES, Make, check_whole, leaves, owner
+from settings.suite_values import EMBEDDED, SUITES, Make, check_whole, leaves, left_out, owner
 
 from lgm_core.foundation.errors import InputError, KeyFaultError, SettingError
 from lgm_core.foundation.layout import RESERVED_DATASETS, RESERVED_SUITES
@@ -256,6 +256,6 @@ def test_a_variant_and_a_backbone_may_end_alike(suite: dict[str, Any]) -> None:
     suite["variants"]["rounds"] = {"c": {"aug_rounds": 1}}
     for part in ("tables", "figures"):
         for shown in suite[part].values():
-            shown |= {place: [] if place == "sources" else "none" for place in shown}
+            shown |= left_out(shown)
     suite["variants"] = {name: {} for name in suite["variants"]} | {"rounds": {"c": {"aug_rounds": 1}}}
     parse_params(suite)

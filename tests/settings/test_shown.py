@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from settings.suite_values import Make, check_whole
+from settings.suite_values import Make, check_whole, left_out
 
 from lgm_core.foundation.errors import InputError
 from lgm_core.reporting.figures import shown_datasets
@@ -140,10 +140,17 @@ def test_what_only_an_empty_table_or_figure_shows_is_refused(
     suite: dict[str, Any], part: str, name: str, key: str, repair: str
 ) -> None:
     suite["figure_backbones"] = {"dino": "dino"}
-    suite[part][name] = dict.fromkeys(suite[part][name], NOTHING)
+    suite[part][name] = left_out(suite[part][name])
     if name == "table3":  # Figure 5 shows Table 3's data set
         suite["figures"]["figure5"]["source"] = NOTHING
     with pytest.raises(InputError, match=rf"^{key} is \[.*; allowed: {repair}"):
+        check_whole(suite)
+
+
+def test_figure5_shows_a_backbone_that_distils_the_ablation(suite: dict[str, Any]) -> None:
+    suite["tables"]["table3"]["backbones"] = ["lite1", "lite2"]
+    told = "figures.figure5.source is 'lite0'; allowed: one of tables.table3.backbones: lite1, lite2"
+    with pytest.raises(InputError, match=told):
         check_whole(suite)
 
 
