@@ -25,6 +25,10 @@ _KEPT_SIDE = 48
 """Pixels of the largest picture that is copied as it is: distilled images are noisy, and large as PNG."""
 _LARGEST_SIDE = 160
 _CHART = (120, 36)
+_BY_CLASS = ("images", "further", "time_lapse", "samples")
+"""Folders of pictures that have a folder for every class."""
+_LONGEST_NAME = 255
+"""Bytes of a file's name, on all common file systems."""
 
 
 class Pictures:
@@ -68,7 +72,12 @@ class Pictures:
         return self._address(target)
 
     def _target(self, source: Path) -> Path:
-        target = self.report / "pictures" / source.relative_to(self.results)
+        """Pictures of all classes lie beside each other: a folder for each would take more than they do."""
+        place = source.relative_to(self.results)
+        above = next((folder for folder in reversed(place.parents) if folder.name in _BY_CLASS), place.parent)
+        name = ".".join(place.relative_to(above).parts)
+        whole = above / name if len(name.encode()) <= _LONGEST_NAME else place
+        target = self.report / "pictures" / whole
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 

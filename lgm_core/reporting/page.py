@@ -189,6 +189,11 @@ class _Report:
         }
 
 
+def _together(text: str) -> str:
+    """No line begins with the unit of the number before it."""
+    return text.replace(" %", "\u00a0%")
+
+
 def _copy(source: Path, folder: Path) -> None:
     if not source.is_file():
         raise MissingFileError(source)
@@ -239,6 +244,7 @@ def write_report(
     )
     shown = (best_rows, heading_of, printed, reported_lines, row_title, title_of)
     environment.globals |= {function.__name__: function for function in shown}
+    environment.filters["together"] = _together
     with replacing_folder(folder) as new:
         context = _Report(results, params, captions, new).context() | {"terms": terms or {}}
         context["downloads"] = [] if export is None else write_downloads(results, params, new, export)

@@ -164,7 +164,8 @@ class Groups:
     (published code)."""
     tables: dict[str, Shown] = setting(_named(shown))
     """Table → the data sets it shows, `left` and `right` or `dataset`; `none` leaves a place empty, and a
-    table without a data set out."""
+    table without a data set out. `backbones`: those that distil the variants of Tables 3, 9 and 10;
+    `sources`: what Table 11 judges; `[]` where the table shows no data set."""
     own_tables: dict[str, Shown] = setting(_named(shown, fewest=0))
     """Name → `kind`, `left` and `right` of a table of one's own, which the stage `tables@<name>` makes; `{}`
     for none."""

@@ -22,7 +22,7 @@ from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.sources import BackboneSource
 from lgm_core.foundation.store import read_json
 from lgm_core.reporting.figures import FIGURES
-from lgm_core.reporting.gallery import chart_points
+from lgm_core.reporting.gallery import Pictures, chart_points
 from lgm_core.reporting.page import flat_settings, write_report
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.runs import Run, all_runs, distilled_runs
@@ -69,6 +69,30 @@ def test_every_address_leads_to_a_file_of_the_report(report: Path) -> None:
             assert (report / unquote(parts.path)).is_file(), address
         else:
             assert parts.fragment in page.ids
+
+
+def test_pictures_of_all_classes_lie_beside_each_other(tmp_path: Path) -> None:
+    """But for names that would be longer than a file's may be."""
+    long = "n" * 250
+    pictures = Pictures(tmp_path / "results", tmp_path / "report")
+    addresses = {}
+    for path in ("images/cat/0.png", "further/cat/0/1.png", "further/cat.0/1/1.png", f"images/{long}/0.png",
+                 "images/images/1.png", "grid.png"):  # fmt: skip
+        source = tmp_path / "results" / "pets" / "distilled" / "a" / path
+        source.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (2, 2)).save(source)
+        addresses[path] = pictures.copy(source).removeprefix("pictures/pets/distilled/a/")
+    assert list(addresses.values()) == [
+        "images/cat.0.png", "further/cat.0.1.png", "further/cat.0.1.1.png", f"images/{long}/0.png",
+        "images/images.1.png", "grid.png",
+    ]  # fmt: skip
+
+
+def test_no_line_of_the_opening_begins_with_a_percent_sign(report: Path) -> None:
+    text = page_of(report)
+    opening = text[text.index('<div class="headlines">') : text.index("</section>")]
+    assert opening.count("\u00a0%") > 3
+    assert " %" not in opening
 
 
 def test_all_tables_figures_and_runs_are_on_the_page(report: Path, settings: Params) -> None:
