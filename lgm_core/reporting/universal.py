@@ -88,8 +88,8 @@ def universal_told(results: Results, dataset: str, compared: Compared) -> str:
     lines += _on_unseen(found, compared, names, "the best single source at the same steps")
     for label in compared.variants:
         rows = {name: found[longer_row(name, label)] for name in compared.varied}
-        best = "the best single source" if set(rows) == set(names) else f"the best of {', '.join(rows)}"
-        lines += _on_unseen({**found, **rows}, compared, tuple(rows), f"{best}, {label}")
+        rival = "the best single source" if set(rows) == set(names) else " or ".join(rows)
+        lines += _on_unseen({**found, **rows}, compared, tuple(rows), f"{rival}, {label}")
     return " ".join(lines)
 
 

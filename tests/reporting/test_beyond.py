@@ -121,7 +121,7 @@ def test_lone_backbones_without_more_steps_have_no_row_and_are_no_rivals(
     (block,) = universal_blocks(universal, "pets", some)
     assert block.rows == (*NETS, "longer/b/threefold", "longer/c/threefold", "all", "without_c")
     told = universal_told(universal, "pets", some)
-    assert "less the best of b, c, threefold: +5.0 ± 2.8 (not resolved)" in told
+    assert "less b or c, threefold: +5.0 ± 2.8 (not resolved)" in told
     assert "threefold" not in universal_told(universal, "pets", replace(COMPARED, varied=("c",)))
 
 
