@@ -75,9 +75,9 @@ def test_peers_share_a_table(paper: Params) -> None:
 
 
 def test_peers_share_a_table_of_ones_own_and_none_is_no_peer(params: Callable[..., Params]) -> None:
-    own = {"mine": {"kind": "pairs", "left": "linework", "right": "digits"}}
+    own = {"mine": {"kind": "pairs", "left": "polygons", "right": "digits"}}
     changed = params(own_tables=own, tables={"table2": {"right": "none"}})
-    assert peers(changed, "linework") == ["linework", "digits"]
+    assert peers(changed, "polygons") == ["polygons", "digits"]
     assert peers(changed, "digits") == ["digits", "shapes", "linework"]
 
 
