@@ -78,7 +78,7 @@ def test_peers_share_a_table_of_ones_own_and_none_is_no_peer(params: Callable[..
     own = {"mine": {"kind": "pairs", "left": "polygons", "right": "digits"}}
     changed = params(own_tables=own, tables={"table2": {"right": "none"}})
     assert peers(changed, "polygons") == ["polygons", "digits"]
-    assert peers(changed, "digits") == ["digits", "shapes", "linework"]
+    assert peers(changed, "digits") == ["digits", "shapes", "polygons"]
 
 
 def test_what_is_there_is_no_fault(params: Callable[..., Params], tmp_path: Path) -> None:
