@@ -56,7 +56,7 @@ class Pictures:
             return self.copy_whole(source)
         target = self._target(source).with_suffix(".jpg")
         picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
-        picture.save(target, format="JPEG", quality=88)
+        picture.save(target, format="JPEG", quality=80)
         return self._address(target)
 
     def copy_whole(self, source: Path) -> str:
