@@ -42,8 +42,9 @@ from lgm_core.reporting.plots import (
 )
 from lgm_core.reporting.results import Results
 from lgm_core.reporting.table_formats import title_of
-from lgm_core.reporting.tables import check_places, check_shown_alone, spread_note
+from lgm_core.reporting.tables import spread_note
 from lgm_core.settings.params import NOTHING, Params
+from lgm_core.settings.places import check_places, check_shown_alone
 from lgm_core.settings.shown import shown_classes
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lgm_core.foundation.errors import InputError, KeyFaultError, SettingError
+from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.reporting.alignment_blocks import alignment_told, matrix_blocks, pair_blocks
 from lgm_core.reporting.blocks import (
     Block,
@@ -26,7 +26,7 @@ from lgm_core.reporting.results import Results
 from lgm_core.reporting.universal import universal_blocks, universal_told
 from lgm_core.reporting.variant_blocks import ablation_blocks, objective_blocks, objectives_told
 from lgm_core.settings.params import Params, Shown
-from lgm_core.settings.places import LISTS
+from lgm_core.settings.places import LISTS, check_places, check_shown_alone
 
 PAIR = ("left", "right")
 ONE = ("dataset",)
@@ -220,30 +220,6 @@ TABLES = {
 OWN_KINDS = ("same_model", "spurious", "cross_model", "pairs", "matrices")
 
 
-def check_places(part: str, known: Mapping[str, tuple[str, ...]], given: Mapping[str, Shown]) -> None:
-    """Refuse entries of `tables` or `figures` that are not those there are, or show too little or too much.
-
-    Args:
-        part: of the settings.
-        known: the tables or figures that there are, with their places.
-        given: what the settings say.
-
-    Raises:
-        InputError: naming the entry.
-    """
-    unknown = [f"{part}.{name}" for name in given if name not in known]
-    if unknown:
-        raise KeyFaultError("unknown", unknown, f"allowed: {', '.join(known)}")
-    for name, places in known.items():
-        if name not in given:
-            nothing = ", ".join(f"{place}: {'[]' if place in LISTS else 'none'}" for place in places)
-            raise KeyFaultError("missing", [f"{part}.{name}"], f"{nothing} leaves it out")
-        if given[name].kind is not None:
-            raise KeyFaultError("unknown", [f"{part}.{name}.kind"], f"allowed: {', '.join(places)}")
-        if set(given[name].places) != set(places):
-            raise SettingError(f"{part}.{name}", given[name].places, f"a mapping of {', '.join(places)}")
-
-
 def check_tables(params: Params) -> None:
     """Refuse tables that cannot be.
 
@@ -277,27 +253,6 @@ def check_tables(params: Params) -> None:
         if params.tables[name].datasets and len(params.backbones) < 2:
             allowed = "none where there is one backbone only: it averages over the other models"
             raise SettingError(f"tables.{name}.dataset", params.tables[name].dataset, allowed)
-
-
-def check_shown_alone(
-    key: str, given: Mapping[str, object], title: str, shown: bool, *, needed: bool
-) -> None:
-    """Refuse what only an empty table or figure would show, and a table or figure with nothing to show.
-
-    Args:
-        key: dotted name of the setting.
-        given: its value.
-        title: of the table or figure.
-        shown: whether it shows a data set.
-        needed: whether it has nothing to show without the setting.
-
-    Raises:
-        InputError: naming the setting.
-    """
-    if given and not shown:
-        raise SettingError(key, [*given], f"{{}} where {title} shows nothing")
-    if needed and shown and not given:
-        raise SettingError(key, {}, f"at least one where {title} shows a data set")
 
 
 def table_of(name: str, params: Params) -> tuple[TableRow, Shown]:

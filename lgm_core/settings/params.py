@@ -164,8 +164,7 @@ class Groups:
     (published code)."""
     tables: dict[str, Shown] = setting(_named(shown))
     """Table → the data sets it shows, `left` and `right` or `dataset`; `none` leaves a place empty, and a
-    table without a data set out. `backbones`: those that distil the variants of Tables 3, 9 and 10;
-    `sources`: what Table 11 judges; `[]` where the table shows no data set."""
+    table without a data set out; the `backbones` whose variants it shows, the `sources` that it judges."""
     own_tables: dict[str, Shown] = setting(_named(shown, fewest=0))
     """Name → `kind`, `left` and `right` of a table of one's own, which the stage `tables@<name>` makes; `{}`
     for none."""
@@ -311,18 +310,17 @@ def _check_overrides(params: Params) -> None:
 
 def _check_shown(params: Params) -> None:
     """Tables and figures show data sets and sources that are listed."""
+    other = {
+        "source": ("backbones", [*params.backbones, NOTHING]),
+        "backbones": ("backbones", [*params.backbones]),
+        "sources": ("backbones and ensembles", [*params.backbones, *params.ensembles]),
+    }
     for part in ("tables", "own_tables", "figures"):
         for title, place_names in getattr(params, part).items():
             for place, given in place_names.places.items():
-                group, known = "datasets", [*params.datasets, NOTHING]
-                if place == "source":
-                    group, known = "backbones", [*params.backbones, NOTHING]
-                if place == "backbones":
-                    group, known = place, list(params.backbones)
-                if place == "sources":
-                    group, known = "backbones and ensembles", [*params.backbones, *params.ensembles]
+                group, known = other.get(place, ("datasets", [*params.datasets, NOTHING]))
                 if (title, place) == ("figure8", "source"):
-                    known += params.figure_backbones
+                    known = [*known, *params.figure_backbones]
                 for name in given if place in LISTS else (given,):
                     if name not in known:
                         allowed = f"one of {group}: {', '.join(known)}"

@@ -73,3 +73,48 @@ def _names(value: Any, key: str) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise SettingError(key, value, "every name once")
     return names
+
+
+def check_places(part: str, known: Mapping[str, tuple[str, ...]], given: Mapping[str, Shown]) -> None:
+    """Refuse entries of `tables` or `figures` that are not those there are, or show too little or too much.
+
+    Args:
+        part: of the settings.
+        known: the tables or figures that there are, with their places.
+        given: what the settings say.
+
+    Raises:
+        InputError: naming the entry.
+    """
+    unknown = [f"{part}.{name}" for name in given if name not in known]
+    if unknown:
+        raise KeyFaultError("unknown", unknown, f"allowed: {', '.join(known)}")
+    for name, places in known.items():
+        if name not in given:
+            nothing = ", ".join(f"{place}: {'[]' if place in LISTS else 'none'}" for place in places)
+            raise KeyFaultError("missing", [f"{part}.{name}"], f"{nothing} leaves it out")
+        if given[name].kind is not None:
+            raise KeyFaultError("unknown", [f"{part}.{name}.kind"], f"allowed: {', '.join(places)}")
+        if set(given[name].places) != set(places):
+            raise SettingError(f"{part}.{name}", given[name].places, f"a mapping of {', '.join(places)}")
+
+
+def check_shown_alone(
+    key: str, given: Mapping[str, object], title: str, shown: bool, *, needed: bool
+) -> None:
+    """Refuse what only an empty table or figure would show, and a table or figure with nothing to show.
+
+    Args:
+        key: dotted name of the setting.
+        given: its value.
+        title: of the table or figure.
+        shown: whether it shows a data set.
+        needed: whether it has nothing to show without the setting.
+
+    Raises:
+        InputError: naming the setting.
+    """
+    if given and not shown:
+        raise SettingError(key, [*given], f"{{}} where {title} shows nothing")
+    if needed and shown and not given:
+        raise SettingError(key, {}, f"at least one where {title} shows a data set")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pipeline.whole_runs import remove_backbone
 from toy_project import DATASET, LAYOUT, PER_CLASS, run, snapshot, write_settings
 
 from lgm_core.foundation.errors import InputError
@@ -168,9 +169,9 @@ def test_bad_input_says_what_to_repair_and_writes_nothing(
 
 
 def test_a_backbone_that_was_removed_is_not_probed(project: dict[str, Any]) -> None:
-    del project["backbones"]["conv"]
+    remove_backbone(project, "conv")
     write_settings(project)
     before = snapshot()
-    with pytest.raises(InputError, match="'conv'"):
+    with pytest.raises(InputError, match="'conv' is not among"):
         run("probe", DATASET, "conv")
     assert snapshot() == before

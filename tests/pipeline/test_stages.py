@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from pipeline.whole_runs import leave_out
+from pipeline.whole_runs import remove_backbone
 from toy_project import (
     BACKBONES,
     COLORS,
@@ -231,9 +231,7 @@ def test_alignment_of_a_backbone_with_itself_is_complete(project: dict[str, Any]
 
 
 def test_a_removed_backbone_leaves_no_trace_in_the_tables(project: dict[str, Any]) -> None:
-    del project["backbones"]["conv"]
-    leave_out(project, "table9")
-    project["tables"]["table11"]["sources"] = ["vit"]
+    remove_backbone(project, "conv")
     write_settings(project)
     run("probe", DATASET, "vit")
     run("tables", "table1")

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from settings.suite_values import left_out
 
 from lgm_core.foundation.layout import Layout
+from lgm_core.settings.places import LISTS
 
 ROOT = Path(__file__).resolve().parents[2]
 LITTLE = {"steps": 2, "aug_rounds": 1, "head_draws": 1, "real_batch": "all", "real_rounds": 1}
@@ -85,3 +86,12 @@ def leave_out(settings: dict[str, Any], *names: str) -> None:
             settings["variants"][alone[name]] = {}
     if "table9" in names:
         settings["ensembles"] = {}
+
+
+def remove_backbone(settings: dict[str, Any], name: str) -> None:
+    """Take a backbone out of the settings, wherever they name it; with it Table 9."""
+    del settings["backbones"][name]
+    leave_out(settings, "table9")
+    for shown in settings["tables"].values():
+        for place in set(LISTS) & set(shown):
+            shown[place] = [one for one in shown[place] if one in settings["backbones"]]
