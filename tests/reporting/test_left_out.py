@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from settings.suite_values import left_out
 
-from lgm_core.foundation.errors import InputError
+from lgm_core.foundation.errors import InputError, SettingError
 from lgm_core.foundation.layout import Layout
 from lgm_core.foundation.store import read_json
 from lgm_core.reporting.tables import check_tables
@@ -69,3 +69,15 @@ def test_a_table_that_averages_over_other_models_needs_two(suite: dict[str, Any]
     suite["variants"] = {group: {} for group in suite["variants"]} | shown_alone
     with pytest.raises(InputError, match=rf"tables\.{name}\.dataset is 'shapes'; allowed: none where"):
         check_tables(parse_params(suite))
+
+
+def test_ablations_that_no_table_shows_are_refused(suite: dict[str, Any]) -> None:
+    suite["tables"]["table3"] = left_out(suite["tables"]["table3"])
+    with pytest.raises(SettingError) as caught:
+        check_tables(parse_params(suite))
+    assert (caught.value.key, caught.value.given) == (
+        "variants.ablation",
+        ["no_decorrelate", "no_pyramid", "no_augment"],
+    )
+    suite["variants"]["ablation"] = {}
+    check_tables(parse_params(suite))
