@@ -26,7 +26,7 @@ from lgm_core.reporting.results import Results
 from lgm_core.reporting.universal import universal_blocks, universal_told
 from lgm_core.reporting.variant_blocks import ablation_blocks, objective_blocks, objectives_told
 from lgm_core.settings.params import Params, Shown
-from lgm_core.settings.places import LISTS, check_places, check_shown_alone
+from lgm_core.settings.places import check_places, check_shown_alone
 
 PAIR = ("left", "right")
 ONE = ("dataset",)
@@ -234,12 +234,6 @@ def check_tables(params: Params) -> None:
             raise SettingError(
                 f"own_tables.{name}", shown.places, "a name of its own, and kind, left and right"
             )
-    for name, row in TABLES.items():
-        places = params.tables[name].places
-        for place in set(row.places) & set(LISTS):
-            if bool(places[place]) != bool(params.tables[name].datasets):
-                allowed = "[] where the table shows no data set, and at least one name where it does"
-                raise SettingError(f"tables.{name}.{place}", list(places[place]), allowed)
     shown_alone = {
         "variants.ablation": (params.variants.ablation, "table3", True),
         "ensembles": (params.ensembles, "table9", True),

@@ -97,6 +97,11 @@ def check_places(part: str, known: Mapping[str, tuple[str, ...]], given: Mapping
             raise KeyFaultError("unknown", [f"{part}.{name}.kind"], f"allowed: {', '.join(places)}")
         if set(given[name].places) != set(places):
             raise SettingError(f"{part}.{name}", given[name].places, f"a mapping of {', '.join(places)}")
+        for place in (place for place in LISTS if place in places):
+            names = given[name].places[place]
+            if bool(names) != bool(given[name].datasets):
+                allowed = "[] where the table shows no data set, and at least one name where it does"
+                raise SettingError(f"{part}.{name}.{place}", list(names), allowed)
 
 
 def check_shown_alone(
